@@ -1,0 +1,295 @@
+"""The trainers that liftnet is measured against, and what all benchmarks share.
+
+Every trainer takes raw inputs in memory and class labels ``0 … n - 1``, and its clock
+covers everything from there to a fitted network: scaling, conversion to tensors,
+training. Evaluation is never on the clock. A trainer with a schedule has to be run
+once per budget of passes (``fit_…`` returns one `Fit`); at a constant rate one run
+shows every budget (``…_passes`` yields one `Fit` per pass, to be evaluated before the
+next is asked for, since training goes on in the same network).
+
+NumPy, scikit-learn and PyTorch are imported inside the functions, because their
+number of threads is settled when they load: `use_threads` has to come first.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata, util
+from itertools import pairwise, product
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+PEAK_RATES = (3e-3, 1e-2, 2e-2)
+BATCH_SIZES = (128, 256, 512)
+# Two networks whose held-out accuracies differ by less than this are not told apart by
+# 10,000 images; the quicker setting is then the stronger baseline.
+INDISTINCT = 0.001
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+
+
+class Fit(NamedTuple):
+    """A trained network and what it cost."""
+
+    passes: int
+    seconds: float
+    predict: Callable[[Any], Any]
+    model: Any
+
+    def accuracy(self, X, y) -> float:
+        """Return the share of the rows of `X` whose label is predicted correctly."""
+        return float((self.predict(X) == y).mean())
+
+
+class Split(NamedTuple):
+    """Training and test part of a data set, as raw arrays."""
+
+    X_train: Any
+    y_train: Any
+    X_test: Any
+    y_test: Any
+
+
+def use_threads(threads: int) -> None:
+    """Give every library the same number of threads; RuntimeError if it is too late."""
+    if "numpy" in sys.modules:
+        raise RuntimeError("use_threads must be called before NumPy is imported")
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+
+
+def has_torch() -> bool:
+    """Tell whether PyTorch can be imported."""
+    return util.find_spec("torch") is not None
+
+
+def describe_machine(threads: int) -> dict[str, str]:
+    """Return versions, processor, BLAS libraries and thread counts as text."""
+    import sklearn.neural_network  # noqa: F401 - loads every BLAS, to be seen below
+    from threadpoolctl import threadpool_info
+
+    versions = {"Python": platform.python_version()}
+    for name in ("liftnet", "numpy", "scikit-learn", "torch"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    counts = f"{threads} for every method"
+    if has_torch():
+        counts += f" (PyTorch reports {_import_torch(threads).get_num_threads()})"
+    blas = [
+        f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+    return {
+        "versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "load": f"{os.getloadavg()[0]:.1f} before the run (near 0 on a quiet machine)",
+        "BLAS": "; ".join(dict.fromkeys(blas)) or "none reported",
+        "threads": counts,
+    }
+
+
+def load_images(name: str, rows: int | None = None) -> Split:
+    """Load ``"mnist"`` or ``"fashion_mnist"``; OSError if it is not on this machine."""
+    from liftnet import datasets
+
+    fetch = getattr(datasets, f"fetch_{name}")
+    options = {"return_X_y": True, "download_if_missing": False}
+    X, y = fetch(subset="train", **options)
+    return Split(X[:rows], y[:rows], *fetch(subset="test", **options))
+
+
+def fit_liftnet(X, y, *, hidden, seed, threads, passes=None) -> Fit:
+    """Fit liftnet with its defaults; `passes` replaces the default ``max_iter``."""
+    from liftnet import LiftedMLPClassifier
+
+    budget = {} if passes is None else {"max_iter": passes}
+    model = LiftedMLPClassifier(hidden, random_state=seed, n_jobs=threads, **budget)
+    start = perf_counter()
+    model.fit(X, y)
+    return Fit(passes or model.n_iter_, perf_counter() - start, model.predict, model)
+
+
+def sklearn_passes(X, y, *, hidden, seed, passes=200, scale=255.0) -> Iterator[Fit]:
+    """Train scikit-learn's MLPClassifier with its defaults, one pass at a time.
+
+    Calls of ``partial_fit`` keep Adam's moments, which ``warm_start`` throws away, and
+    cost a check of the input (2 % of a pass over MNIST). The random state is an object,
+    not a number: a number would start each call, and so each pass, from the same
+    shuffle. Stops where ``fit`` would.
+    """
+    import numpy as np
+    from sklearn.neural_network import MLPClassifier
+
+    model = MLPClassifier(hidden, random_state=np.random.RandomState(seed))
+    start = perf_counter()
+    scaled, classes = X / np.float32(scale), np.unique(y)
+    seconds = perf_counter() - start
+    for number in range(1, passes + 1):
+        start = perf_counter()
+        model.partial_fit(scaled, y, classes=classes)
+        seconds += perf_counter() - start
+        yield Fit(
+            number, seconds, lambda rows: model.predict(rows / np.float32(scale)), model
+        )
+        if _has_settled(model.loss_curve_, model.tol, model.n_iter_no_change):
+            return
+
+
+def adam_passes(
+    X, y, *, hidden, seed, threads, passes, rate=1e-3, batch_size=128, scale=255.0
+) -> Iterator[Fit]:
+    """Train the same network in PyTorch with Adam at a constant rate."""
+    _import_torch(threads)
+    start = perf_counter()
+    net, optimizer, tensors, predict = _start_torch(X, y, hidden, seed, rate, scale)
+    seconds = perf_counter() - start
+    for number in range(1, passes + 1):
+        start = perf_counter()
+        _train_pass(net, optimizer, tensors, batch_size)
+        seconds += perf_counter() - start
+        yield Fit(number, seconds, predict, net)
+
+
+def fit_one_cycle(
+    X,
+    y,
+    *,
+    hidden,
+    seed,
+    threads,
+    passes,
+    peak_rate,
+    batch_size,
+    components=None,
+    scale=255.0,
+) -> Fit:
+    """Train the same network in PyTorch with Adam under a one-cycle schedule.
+
+    With `components`, inputs are first projected on that many principal components,
+    not whitened; finding them is on the clock.
+    """
+    torch = _import_torch(threads)
+    start = perf_counter()
+    net, optimizer, tensors, predict = _start_torch(
+        X, y, hidden, seed, peak_rate, scale, components
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=peak_rate, total_steps=passes * -(-len(X) // batch_size)
+    )
+    for _ in range(passes):
+        _train_pass(net, optimizer, tensors, batch_size, schedule)
+    return Fit(passes, perf_counter() - start, predict, net)
+
+
+def tune_one_cycle(X, y, **run) -> tuple[dict, list[dict]]:
+    """Choose peak rate and batch size of `fit_one_cycle` on a held-out sixth.
+
+    Returns
+    -------
+    choice, grid : dict, list of dict
+        The quickest of the settings that are as accurate as the best one; and every
+        setting with its held-out accuracy.
+    """
+    from sklearn.model_selection import train_test_split
+
+    X_fit, X_held, y_fit, y_held = train_test_split(
+        X, y, test_size=1 / 6, stratify=y, random_state=run["seed"]
+    )
+    grid = []
+    for rate, size in product(PEAK_RATES, BATCH_SIZES):
+        setting = {"peak_rate": rate, "batch_size": size}
+        fit = fit_one_cycle(X_fit, y_fit, **setting, **run)
+        grid.append({**setting, "accuracy": fit.accuracy(X_held, y_held)})
+    best = max(row["accuracy"] for row in grid)
+    good = [row for row in grid if row["accuracy"] >= best - INDISTINCT]
+    choice = dict(max(good, key=lambda row: (row["batch_size"], row["accuracy"])))
+    del choice["accuracy"]
+    return choice, grid
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _import_torch(threads):
+    import torch
+
+    torch.set_num_threads(threads)
+    return torch
+
+
+def _has_settled(losses, tol, patience) -> bool:
+    # scikit-learn's own rule: more than `patience` passes in a row that did not beat
+    # the least loss so far by `tol`.
+    best, idle = float("inf"), 0
+    for loss in losses:
+        idle = idle + 1 if loss > best - tol else 0
+        best = min(best, loss)
+    return idle > patience
+
+
+def _start_torch(X, y, hidden, seed, rate, scale, components=None):
+    import torch
+
+    torch.manual_seed(seed)
+    prepare = _input_map(X, scale, components)
+    inputs, labels = prepare(X), torch.from_numpy(y)
+    net = _build_net((inputs.shape[1], *hidden, int(y.max()) + 1))
+    # The fused form is the quickest of Adam's three on CPUs.
+    optimizer = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
+
+    def predict(rows):
+        with torch.inference_mode():
+            return net(prepare(rows)).argmax(1).numpy()
+
+    return net, optimizer, (inputs, labels), predict
+
+
+def _input_map(X, scale, components):
+    import torch
+    from sklearn.decomposition import PCA
+
+    if components is None:
+        return lambda rows: torch.from_numpy(rows).float() / scale
+    pca = PCA(components, random_state=0).fit(X / scale)
+    return lambda rows: torch.from_numpy(pca.transform(rows / scale)).float()
+
+
+def _build_net(sizes):
+    from torch import nn
+
+    layers = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _train_pass(net, optimizer, tensors, batch_size, schedule=None):
+    # Tensors in memory and shuffled indices: a DataLoader would only add to the time.
+    import torch
+
+    inputs, labels = tensors
+    for rows in torch.randperm(len(inputs)).split(batch_size):
+        logits = net(inputs.index_select(0, rows))
+        loss = torch.nn.functional.cross_entropy(logits, labels.index_select(0, rows))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()

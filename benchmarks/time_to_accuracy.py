@@ -1,0 +1,296 @@
+"""Measure how long liftnet, scikit-learn and PyTorch take to a given test accuracy.
+
+All methods train the same network, 784-300-10, in one run and on the same number of
+threads. liftnet and one-cycle Adam follow a schedule, so each budget of passes is a
+whole fit; scikit-learn and Adam at a constant rate show every budget in one run.
+
+The *time to a mark* is, with a schedule, the least time of a whole fit among the
+budgets whose mean accuracy over the seeds reaches the mark; at a constant rate, the
+time at the end of the first pass that does. Times are medians over the seeds, run from
+raw arrays in memory to the fitted network, and exclude evaluation and tuning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from statistics import mean, median
+
+import peers
+
+HIDDEN = (300,)
+MARKS = {"mnist": 0.98, "fashion_mnist": 0.885}
+TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+LIFTNET, DEFAULTS = "liftnet", "liftnet, default budget"
+ONE_CYCLE, PCA = "PyTorch Adam, one-cycle", "PyTorch Adam, one-cycle, PCA"
+ADAM, SKLEARN = "PyTorch Adam, constant rate", "scikit-learn MLPClassifier"
+# Okabe and Ito's palette: told apart by readers with any colour vision.
+STYLES = {
+    LIFTNET: {"color": "#D55E00", "marker": "o", "linewidth": 2.5},
+    DEFAULTS: {"color": "#D55E00", "marker": "*", "markersize": 14, "linestyle": ""},
+    ONE_CYCLE: {"color": "#0072B2", "marker": "s"},
+    PCA: {"color": "#56B4E9", "marker": "D"},
+    ADAM: {"color": "#009E73", "marker": "^"},
+    SKLEARN: {"color": "#000000", "marker": "v"},
+}
+
+
+def main() -> int:
+    """Run the benchmark; the exit status is 1 if no data set was found."""
+    args = parse_arguments()
+    peers.use_threads(args.threads)
+    machine = peers.describe_machine(args.threads)
+    for key, text in machine.items():
+        print(f"{key:<10} {text}")
+    if not peers.has_torch():
+        print("\nPyTorch is not installed: its two methods are left out.")
+    results = {}
+    for name in args.data:
+        try:
+            split = peers.load_images(name, args.rows)
+        except OSError as error:
+            print(f"\n{TITLES[name]} skipped, it is not on this machine: {error}")
+            continue
+        results[name] = measure_data_set(name, split, args)
+        print_summary(results[name])
+    if not results:
+        print("\nNo data set was found, nothing was measured.", file=sys.stderr)
+        return 1
+    if args.output:
+        report = {"machine": machine, "arguments": vars(args), "data": results}
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps(report, indent=1, default=str) + "\n")
+    if args.figure:
+        draw_figure(results, args.figure)
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", nargs="+", choices=MARKS, default=list(MARKS), help="data sets")
+    add("--seeds", type=int, default=3, help="runs per method (default: 3)")
+    add("--threads", type=int, default=2, help="threads of every method (default: 2)")
+    passes = {"type": int, "nargs": "+", "default": [1, 2, 3, 5, 8, 12]}
+    add("--budgets", **passes, help="passes over the data (default: 1 2 3 5 8 12)")
+    components = "also run one-cycle Adam on K principal components (not whitened)"
+    add("--pca", type=int, metavar="K", help=components)
+    add("--rows", type=int, help="use the first ROWS training images only: a quick try")
+    add("--output", type=Path, metavar="JSON", help="write all measurements here")
+    add("--figure", type=Path, metavar="PNG", help="draw accuracy against seconds")
+    args = parser.parse_args()
+    args.budgets = sorted(set(args.budgets))
+    if min(*args.budgets, args.seeds, args.threads) < 1:
+        parser.error("--budgets, --seeds and --threads must be at least 1")
+    return args
+
+
+def measure_data_set(name, split, args) -> dict:
+    """Run every method and seed on one data set and summarise."""
+    print(
+        f"\n{TITLES[name]}: 784-{HIDDEN[0]}-10, {len(split.y_train):,} training and "
+        f"{len(split.y_test):,} test images, seeds: {args.seeds}"
+    )
+    train = split.X_train, split.y_train
+    tuning = tune_budgets(train, args)
+    # Every library loads and starts its threads before a clock runs.
+    few = split.X_train[:2000], split.y_train[:2000]
+    for method, job in list_jobs(few, tuning, 0, args.threads, args.budgets[:1]):
+        run_job(method, 0, job, split)
+    runs = []
+    for seed in range(args.seeds):
+        jobs = list_jobs(train, tuning, seed, args.threads, args.budgets)
+        # Every other seed runs backwards: a machine that drifts then favours nobody.
+        for method, job in jobs[:: -1 if seed % 2 else 1]:
+            runs += run_job(method, seed, job, split)
+    methods = summarise(runs)
+    marks = {
+        method: time_to_mark(points, MARKS[name])
+        for method, points in methods.items()
+        if method != DEFAULTS
+    }
+    return {
+        "title": TITLES[name],
+        "mark": MARKS[name],
+        "budgets": args.budgets,
+        "methods": methods,
+        "time_to_mark": marks,
+        "tuning": tuning,
+        "runs": runs,
+    }
+
+
+def tune_budgets(train, args) -> list[dict]:
+    """Tune one-cycle Adam for every budget, with one seed, on training images only."""
+    if not peers.has_torch():
+        return []
+    tuning, variants = [], {ONE_CYCLE: None}
+    if args.pca:
+        variants[PCA] = args.pca
+    for method, components in variants.items():
+        for passes in args.budgets:
+            show_progress(f"tuning {method} for {passes} passes")
+            run = {"hidden": HIDDEN, "passes": passes, "components": components}
+            run |= {"seed": 0, "threads": args.threads}
+            choice, grid = peers.tune_one_cycle(*train, **run)
+            choice["components"] = components
+            entry = {"method": method, "passes": passes, "choice": choice, "grid": grid}
+            tuning.append(entry)
+    return tuning
+
+
+def list_jobs(train, tuning, seed, threads, budgets) -> list[tuple]:
+    """List what one seed runs: (method, function that gives an iterable of `Fit`)."""
+    run = {"hidden": HIDDEN, "seed": seed}
+    jobs = [(SKLEARN, partial(peers.sklearn_passes, *train, passes=budgets[-1], **run))]
+    run["threads"] = threads
+    if peers.has_torch():
+        adam = partial(peers.adam_passes, *train, passes=budgets[-1], **run)
+        jobs.append((ADAM, adam))
+    for passes in budgets:
+        lifted = partial(peers.fit_liftnet, *train, passes=passes, **run)
+        jobs.append((LIFTNET, lambda lifted=lifted: [lifted()]))
+        for tuned in tuning:
+            if tuned["passes"] == passes:
+                chosen = {**run, **tuned["choice"], "passes": passes}
+                cycle = partial(peers.fit_one_cycle, *train, **chosen)
+                jobs.append((tuned["method"], lambda cycle=cycle: [cycle()]))
+    jobs.append((DEFAULTS, lambda: [peers.fit_liftnet(*train, **run)]))
+    return jobs
+
+
+def run_job(method, seed, job, split) -> list[dict]:
+    """Run one job and evaluate each of its fits on the test images."""
+    show_progress(f"seed {seed}: {method}")
+    gc.collect()
+    # Idle workers of the library before spin for a moment and would take a core.
+    time.sleep(0.2)
+    return [
+        {
+            "method": method,
+            "seed": seed,
+            "passes": int(fit.passes),
+            "seconds": fit.seconds,
+            "accuracy": fit.accuracy(split.X_test, split.y_test),
+        }
+        for fit in job()
+    ]
+
+
+def summarise(runs) -> dict[str, list[dict]]:
+    """Average the runs: one point per method and number of passes."""
+    groups: dict[tuple, list] = {}
+    for run in runs:
+        groups.setdefault((run["method"], run["passes"]), []).append(run)
+    methods: dict[str, list] = {method: [] for method in STYLES}
+    for (method, passes), group in sorted(groups.items()):
+        accuracy = mean(run["accuracy"] for run in group)
+        seconds = median(run["seconds"] for run in group)
+        point = {"passes": passes, "accuracy": accuracy, "seconds": seconds}
+        methods[method].append(point)
+    return {method: points for method, points in methods.items() if points}
+
+
+def time_to_mark(points, mark) -> dict | None:
+    """Return the cheapest point of a method that reaches the mark, or None."""
+    return min(
+        (point for point in points if point["accuracy"] >= mark),
+        key=lambda point: point["seconds"],
+        default=None,
+    )
+
+
+def print_summary(result) -> None:
+    """Print accuracy and seconds per method and budget, then the time to the mark."""
+    show_progress("")
+    budgets = result["budgets"]
+    cells = "".join(f"{passes:>9}" for passes in budgets)
+    print(f"\n  accuracy (mean), seconds (median) at passes\n  {'':<30}{cells}")
+    for method, points in result["methods"].items():
+        if method == DEFAULTS:
+            continue
+        at = {point["passes"]: point for point in points}
+        for key, form in (("accuracy", "{:>8.2%} "), ("seconds", "{:>7.2f} s")):
+            row = "".join(
+                form.format(at[p][key]) if p in at else f"{'-':>9}" for p in budgets
+            )
+            print(f"  {method if key == 'accuracy' else '':<30}{row}".rstrip())
+    for point in result["methods"][DEFAULTS]:
+        print(
+            f"  {DEFAULTS:<30}{point['accuracy']:>8.2%} in {point['seconds']:.2f} s, "
+            f"{point['passes']} passes"
+        )
+    print_tuning(result["tuning"])
+    print(f"\n  time to {result['mark']:.1%} test accuracy")
+    own = result["time_to_mark"][LIFTNET]
+    for method, point in result["time_to_mark"].items():
+        text = "not reached"
+        if point:
+            text = f"{point['seconds']:>7.2f} s after {point['passes']:>2} passes"
+        if point and own and method != LIFTNET:
+            text += f"{point['seconds'] / own['seconds']:>8.1f} x liftnet's time"
+        print(f"  {method:<30}{text}")
+
+
+def print_tuning(tuning) -> None:
+    """Print the grid that one-cycle Adam was tuned on and what was chosen."""
+    if tuning:
+        rates = ", ".join(f"{rate:g}" for rate in peers.PEAK_RATES)
+        sizes = ", ".join(map(str, peers.BATCH_SIZES))
+        print(f"\n  one-cycle grid: peak rate {rates}; batch {sizes}; chosen on")
+        print("  held-out training images, one seed, for each budget by itself:")
+    for tuned in tuning:
+        rate, size = tuned["choice"]["peak_rate"], tuned["choice"]["batch_size"]
+        budget = f"passes {tuned['passes']:>2}"
+        print(f"  {tuned['method']:<30}{budget}: peak rate {rate:g}, batch {size}")
+
+
+def draw_figure(results, path) -> None:
+    """Draw accuracy against seconds, one panel per data set, marks as dotted lines."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib import ticker
+
+    size = (max(6.4, 4.6 * len(results)), 4.2)
+    figure, panels = plt.subplots(1, len(results), figsize=size, layout="constrained")
+    panels = [panels] if len(results) == 1 else panels
+    for panel, result in zip(panels, results.values(), strict=True):
+        for method, points in result["methods"].items():
+            seconds = [point["seconds"] for point in points]
+            percent = [100 * point["accuracy"] for point in points]
+            panel.plot(seconds, percent, label=method, **STYLES[method])
+        panel.axhline(100 * result["mark"], color="0.4", linestyle=":")
+        panel.set(title=result["title"], xscale="log", xlabel="seconds of training")
+        panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter(ticker.NullFormatter())
+        panel.grid(alpha=0.25)
+    panels[0].set_ylabel("test accuracy, %")
+    handles, labels = panels[0].get_legend_handles_labels()
+    columns = 2 if len(results) == 1 else 3
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, frameon=False
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    print(f"\nFigure: {path}")
+
+
+def show_progress(text) -> None:
+    """Overwrite the progress line; nothing where the output is not a terminal."""
+    if sys.stdout.isatty():
+        print(f"\r\033[K  {text}", end="" if text else "\r", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

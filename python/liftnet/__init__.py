@@ -1,0 +1,17 @@
+"""Multi-layer perceptrons trained as lifted neural networks.
+
+Every activation is the argmin of a convex problem, every layer's output a variable
+of its own, and training is block-coordinate descent over convex sub-problems, with
+no back-propagation. The estimators follow scikit-learn's interface.
+
+``liftnet.datasets`` loads data sets; ``liftnet.torch`` hands networks over to and
+from PyTorch. Neither is imported here.
+"""
+
+from importlib.metadata import version as _version
+
+from liftnet._classifier import LiftedMLPClassifier
+
+__version__ = _version("liftnet")
+
+__all__ = ["LiftedMLPClassifier", "__version__"]

@@ -1,0 +1,255 @@
+"""What every lifted estimator shares: parameters, validation, the call of the core."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from liftnet import _core
+from liftnet._threads import n_threads, physical_memory
+
+
+class LiftedMLPBase(BaseEstimator):
+    """Parameters, validation and training common to the lifted estimators."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        # Names are checked by the core, which explains why some cannot be lifted.
+        "activation": [str],
+        "penalty_weight": [Interval(Real, 0, None, closed="neither")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "learning_rate_init": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "damping": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, None, closed="neither"),
+            tuple,
+        ],
+        "scale": [StrOptions({"auto", "global", "feature", "none"})],
+        "n_components": [
+            StrOptions({"auto"}),
+            None,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="neither"),
+        ],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "n_jobs": [None, Integral],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        penalty_weight=10.0,
+        alpha=3.0,
+        batch_size="auto",
+        learning_rate_init="auto",
+        momentum=0.9,
+        max_iter="auto",
+        damping="auto",
+        scale="auto",
+        n_components="auto",
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        n_jobs=None,
+        verbose=False,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.penalty_weight = penalty_weight
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.momentum = momentum
+        self.max_iter = max_iter
+        self.damping = damping
+        self.scale = scale
+        self.n_components = n_components
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _layer_sizes(self):
+        """Hidden layer sizes as a tuple of positive integers."""
+        sizes = self.hidden_layer_sizes
+        sizes = (sizes,) if isinstance(sizes, Integral) else tuple(np.ravel(sizes))
+        for size in sizes:
+            if not isinstance(size, Integral) or not 0 < size < 2**40:
+                raise ValueError(
+                    "hidden_layer_sizes must be a positive integer or a sequence of "
+                    f"positive integers, got {self.hidden_layer_sizes!r}"
+                )
+        return tuple(int(size) for size in sizes)
+
+    def _damping_pair(self):
+        """Damping of the input layer and of the others, or None for automatic."""
+        if self.damping == "auto":
+            return None
+        pair = self.damping if isinstance(self.damping, tuple) else (self.damping,) * 2
+        real = all(isinstance(value, Real) and value > 0 for value in pair)
+        if len(pair) != 2 or not real:
+            raise ValueError(
+                "damping must be 'auto', a positive number or a pair of positive "
+                f"numbers (input layer, other layers), got {self.damping!r}"
+            )
+        return tuple(float(value) for value in pair)
+
+    def _options(self, loss):
+        def automatic(value):
+            return None if isinstance(value, str) else value
+
+        _core.check_activation(self.activation)
+        rng = check_random_state(self.random_state)
+        return {
+            "loss": loss,
+            "hidden_layer_sizes": self._layer_sizes(),
+            "activation": self.activation,
+            "alpha": self.alpha,
+            "penalty_weight": self.penalty_weight,
+            "scale": self.scale,
+            "n_components": self.n_components,
+            "damping": self._damping_pair(),
+            "batch_size": automatic(self.batch_size),
+            "max_iter": automatic(self.max_iter),
+            "learning_rate_init": automatic(self.learning_rate_init),
+            "momentum": self.momentum,
+            "tol": self.tol,
+            "n_iter_no_change": self.n_iter_no_change,
+            "seed": int(rng.randint(np.iinfo(np.int32).max)),
+            "n_threads": n_threads(self.n_jobs),
+            "memory_limit": physical_memory(),
+        }
+
+    def _validate_X(self, X, *, reset, dtype=(np.float64, np.float32), **kwargs):
+        """scikit-learn's validation, with an error that names the non-finite feature."""
+        checked = validate_data(
+            self, X, reset=reset, dtype=dtype, ensure_all_finite=False, **kwargs
+        )
+        X = checked[0] if isinstance(checked, tuple) else checked
+        # The core borrows arrays, which needs them aligned; nearly all are.
+        aligned = np.require(X, requirements="A")
+        bad = _core.first_non_finite(aligned)
+        if bad is not None:
+            row, column = bad
+            names = getattr(self, "feature_names_in_", None)
+            feature = f"feature {column}" if names is None else repr(str(names[column]))
+            value = "NaN" if np.isnan(X[row, column]) else "infinity"
+            raise ValueError(
+                f"Input X contains {value} in {feature}, first in row {row}. "
+                f"{type(self).__name__} does not accept NaN or infinite (inf) values; "
+                "impute them first, for instance with sklearn.impute.SimpleImputer."
+            )
+        return (aligned, *checked[1:]) if isinstance(checked, tuple) else aligned
+
+    def _train(self, X, y, n_outputs, loss, sample_weight, validation, start):
+        """Call the core and keep its record; attributes change only on success."""
+        result = _core.fit(
+            X,
+            y,
+            n_outputs,
+            self._options(loss),
+            sample_weight=sample_weight,
+            start=start,
+            validation=validation,
+            callback=self._print_pass if self.verbose else None,
+        )
+        self.coefs_ = result.coefs
+        self.intercepts_ = result.intercepts
+        self.loss_curve_ = result.loss_curve
+        self.loss_ = result.loss_curve[-1] if result.loss_curve else np.nan
+        self.n_iter_ = result.n_iter
+        self.n_components_ = result.n_components
+        self.n_layers_ = len(result.coefs) + 1
+        self.n_outputs_ = n_outputs
+        if validation is not None:
+            self.validation_scores_ = result.validation_scores
+            self.best_validation_score_ = max(result.validation_scores, default=np.nan)
+            self.best_loss_ = None
+        else:
+            self.validation_scores_ = None
+            self.best_validation_score_ = None
+            self.best_loss_ = min(result.loss_curve, default=np.nan)
+        if result.status == "interrupted":
+            warnings.warn(
+                "Training interrupted by user; the model is the one of that moment.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    @staticmethod
+    def _print_pass(iteration, loss, validation_score, seconds):
+        line = f"Iteration {iteration}, loss = {loss:.8f}"
+        if validation_score is not None:
+            line += f", validation score = {validation_score:.6f}"
+        print(f"{line} ({seconds:.2f} s)")
+
+    def _check_sample_weight(self, sample_weight, X):
+        if sample_weight is None:
+            return None
+        return _check_sample_weight(
+            sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+        )
+
+    def _logits(self, X):
+        """Logits of validated or raw inputs, shape (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        X = self._validate_X(X, reset=False, dtype=self.coefs_[0].dtype)
+        return _core.decision_function(
+            X, self.coefs_, self.intercepts_, self.activation, n_threads(self.n_jobs)
+        )
+
+    def to_torch(self, dtype=None, device=None):
+        """Export the network to PyTorch.
+
+        Parameters
+        ----------
+        dtype : torch.dtype, default=None
+            Type of the parameters; that of ``coefs_`` by default.
+        device : torch.device or str, default=None
+            Where to put them; PyTorch's default device by default.
+
+        Returns
+        -------
+        module : torch.nn.Sequential
+            Trainable; takes raw inputs (scaling is folded into the first layer) and
+            returns logits. A new copy, which shares no memory with the estimator.
+        """
+        from liftnet.torch import to_torch
+
+        return to_torch(self, dtype=dtype, device=device)

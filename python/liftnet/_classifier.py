@@ -1,0 +1,337 @@
+"""The lifted classifier."""
+
+import numpy as np
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from liftnet._base import LiftedMLPBase
+
+
+class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
+    r"""Multi-layer perceptron classifier trained by lifted block-coordinate descent.
+
+    Each hidden activation is an argmin,
+    :math:`\varphi(z) = \arg\min_x f(x) - xz`, and each layer's output is a variable
+    tied to its layer by the divergence :math:`D(x, z) = f(x) + f^*(z) - xz \ge 0`.
+    Training minimises
+
+    .. math::
+
+        \frac1n \sum_i s_i \Big[\ell(y_i, W_L^\top x_{L-1,i} + b_L)
+        + \lambda \sum_{l<L} D(x_{l,i}, W_l^\top x_{l-1,i} + b_l)\Big]
+        + \frac{\alpha}{2n} \sum_l \|W_l\|^2
+
+    over weights and activations in turn, a mini-batch at a time. Every block is a
+    convex problem; the weight blocks are solved in the metric of their inputs' Gram
+    matrices. No derivative of an activation is ever taken.
+
+    Inputs are centred and scaled inside, and the scaling is folded into the first
+    layer: ``coefs_`` act on raw inputs. There is no need for a ``StandardScaler``.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        Units of each hidden layer. Empty for a linear model.
+    activation : str, default="relu"
+        Activation of the hidden layers: "identity", "relu", "leaky_relu" (slope 0.01
+        below zero), "logistic", "tanh" or "hard_tanh".
+    penalty_weight : float, default=10.0
+        :math:`\lambda > 0`, the weight of the divergence. Large values tend to
+        plain gradients, small ones move the activations further in a step.
+    alpha : float, default=3.0
+        Strength of the ridge penalty on the weights, divided by the number of samples
+        when added to the loss. The first layer is penalised in the coordinates of the
+        input map, in which its metric is the identity.
+    batch_size : int or "auto", default="auto"
+        Samples in a step; "auto" is a hundredth of the samples to the nearest power
+        of two, within 32 and 512.
+    learning_rate_init : float or "auto", default="auto"
+        Step of the weight blocks at the start; it falls linearly to 0 over the run.
+        "auto" grows with the batch size.
+    momentum : float, default=0.9
+        Heavy-ball momentum of the weight blocks, in [0, 1).
+    max_iter : int or "auto", default="auto"
+        Passes over the data. The step reaches 0 at the end of them, so that a fit of
+        few passes is a finished fit. "auto" is 30 for up to 5,000 samples and falls to
+        6 for many.
+    damping : float, (float, float) or "auto", default="auto"
+        Damping of the metric of the first layer and of the others, as a multiple of
+        the mean eigenvalue of the Gram matrix.
+    scale : {"auto", "global", "feature", "none"}, default="auto"
+        Divide the centred inputs by one number for all features, by one for each, or
+        not at all. "auto" takes one for all when the ranges of the features look as if
+        they shared a unit, as pixels do.
+    n_components : int, float, "auto" or None, default="auto"
+        Leading principal directions of the inputs in which the first layer is trained:
+        their number, the share of the variance that they hold (in (0, 1)), or None for
+        all. "auto" keeps all of up to 128 features and 95 % of the variance of more.
+    tol : float, default=1e-4
+        Least improvement of the loss, or of the validation score, that counts.
+    n_iter_no_change : int, default=10
+        Passes in a row without improvement after which training stops.
+    early_stopping : bool, default=False
+        Set ``validation_fraction`` of the data aside (stratified), stop on its
+        accuracy, and keep the weights of the best pass.
+    validation_fraction : float, default=0.1
+        Share of the data set aside for early stopping, in (0, 1).
+    warm_start : bool, default=False
+        Start from the weights of the previous fit.
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, batches and the validation split. The same seed gives
+        the same bits for every number of threads.
+    n_jobs : int or None, default=None
+        Threads; None and -1 mean all processors. ``OMP_NUM_THREADS`` and
+        ``RAYON_NUM_THREADS`` are upper limits.
+    verbose : bool or int, default=False
+        Print the loss after every pass.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    coefs_ : list of ndarray, shape (n_in, n_out) each
+        Weights of the layers, for raw inputs, in the precision of ``X``.
+    intercepts_ : list of ndarray, shape (n_out,) each
+        Intercepts of the layers.
+    loss_ : float
+        Loss of the last pass: mean over its batches, each before its step, plus the
+        penalty.
+    best_loss_ : float or None
+        Smallest loss of a pass; None with early stopping.
+    loss_curve_ : list of float
+        Loss of each pass.
+    validation_scores_ : list of float or None
+        Accuracy on the held-out data after each pass, with early stopping.
+    best_validation_score_ : float or None
+        The best of them; the weights are those of that pass.
+    n_iter_ : int
+        Passes begun.
+    n_components_ : int
+        Directions of the inputs in which the first layer was trained.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when ``X`` has string column names.
+    n_layers_ : int
+        Number of layers, input and output included.
+    n_outputs_ : int
+        Output units: 1 for two classes, otherwise one a class.
+    out_activation_ : str
+        "logistic" for two classes, otherwise "softmax".
+
+    References
+    ----------
+    .. [1] A. Askari, G. Negiar, R. Sambharya, L. El Ghaoui, "Lifted neural networks",
+       2018, arXiv:1805.01532.
+    .. [2] F. Gu, A. Askari, L. El Ghaoui, "Fenchel lifted networks: a Lagrange
+       relaxation of neural network training", 2020, arXiv:1811.08039.
+    .. [3] F. Benzing, "Gradient descent on neurons and its link to approximate
+       second-order optimization", 2022, arXiv:2201.12250.
+
+    Examples
+    --------
+    >>> from liftnet import LiftedMLPClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = LiftedMLPClassifier(random_state=0).fit(X, y)
+    >>> clf.score(X, y) > 0.95
+    True
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs. float32 is trained in single, everything else in double precision.
+            Not copied; do not write to it from another thread meanwhile.
+        y : array-like of shape (n_samples,)
+            Class labels, two classes or more.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, 0 or more. A weight of 0 removes a sample.
+
+        Returns
+        -------
+        self : LiftedMLPClassifier
+
+        Raises
+        ------
+        ValueError
+            For non-finite or misshapen input, fewer than two classes, or a parameter
+            outside its range. The estimator is then as it was before.
+        MemoryError
+            When the network would not fit into the machine's memory.
+
+        Notes
+        -----
+        Ctrl-C stops within a batch, warns, and leaves the model of that moment.
+        """
+        _refuse_mixed_labels(y)
+        fitted = vars(self).copy()
+        try:
+            return self._fit(X, y, sample_weight)
+        except BaseException:
+            # A failed fit leaves an earlier one as it was.
+            vars(self).clear()
+            vars(self).update(fitted)
+            raise
+
+    def _fit(self, X, y, sample_weight):
+        X, y = self._validate_X(X, reset=True, y=y)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        sample_weight = self._check_sample_weight(sample_weight, X)
+        if sample_weight is not None and not sample_weight.all():
+            # A weight of 0 means absent: for the classes, the scaling and the steps.
+            used = sample_weight > 0
+            if not used.any():
+                raise ValueError("sample_weight is zero for every sample")
+            X, y, sample_weight = X[used], y[used], sample_weight[used]
+        encoder = LabelEncoder().fit(y)
+        start = self._start(encoder.classes_, X) if self.warm_start else None
+        if start is None:
+            self.classes_ = encoder.classes_
+        else:
+            encoder.classes_ = self.classes_
+        n_classes = len(self.classes_)
+        if n_classes < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes, but y "
+                f"holds one class: {self.classes_[0]!r}"
+            )
+        target = encoder.transform(y).astype(np.uint32)
+        validation = None
+        if self.early_stopping:
+            X, target, sample_weight, validation = self._hold_out(
+                X, target, sample_weight
+            )
+        n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
+        self._train(X, target, n_outputs, loss, sample_weight, validation, start)
+        self.out_activation_ = loss
+        return self
+
+    def _start(self, classes, X):
+        """Weights of the previous fit, or None before the first."""
+        if not hasattr(self, "coefs_"):
+            return None
+        if not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                "warm_start needs the classes of the previous fit, "
+                f"{self.classes_.tolist()}, but y has {classes.tolist()}"
+            )
+        sizes = tuple(coef.shape[1] for coef in self.coefs_[:-1])
+        if sizes != self._layer_sizes() or self.coefs_[0].shape[0] != X.shape[1]:
+            raise ValueError(
+                "warm_start needs the layer sizes of the previous fit, "
+                f"{(self.coefs_[0].shape[0], *sizes)}, but X and hidden_layer_sizes "
+                f"give {(X.shape[1], *self._layer_sizes())}"
+            )
+        return tuple(
+            [np.ascontiguousarray(array, dtype=X.dtype) for array in arrays]
+            for arrays in (self.coefs_, self.intercepts_)
+        )
+
+    def _hold_out(self, X, target, sample_weight):
+        arrays = [X, target] + ([] if sample_weight is None else [sample_weight])
+        # A RandomState that is passed in advances here; the seed of the core follows.
+        parts = train_test_split(
+            *arrays,
+            test_size=self.validation_fraction,
+            stratify=target,
+            random_state=self.random_state,
+        )
+        weight = None if sample_weight is None else parts[4]
+        return parts[0], parts[2], weight, (parts[1], parts[3])
+
+    def decision_function(self, X):
+        """Logits of the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
+            For two classes the log-odds of ``classes_[1]``.
+        """
+        logits = self._logits(X)
+        return logits[:, 0] if self.n_outputs_ == 1 else logits
+
+    def predict(self, X):
+        """Most probable class of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from ``classes_``.
+        """
+        logits = self.decision_function(X)
+        if self.n_outputs_ == 1:
+            return self.classes_[(logits > 0).astype(np.intp)]
+        return self.classes_[logits.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        logits = self.decision_function(X)
+        if self.n_outputs_ == 1:
+            return np.column_stack([expit(-logits), expit(logits)])
+        return softmax(logits, axis=1)
+
+    def predict_log_proba(self, X):
+        """Logarithms of the class probabilities, accurate where those vanish.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        logits = self.decision_function(X)
+        if self.n_outputs_ == 1:
+            return np.column_stack([log_expit(-logits), log_expit(logits)])
+        return log_softmax(logits, axis=1)
+
+
+def _refuse_mixed_labels(y):
+    """Refuse strings beside numbers before NumPy makes strings of both."""
+    if isinstance(y, np.ndarray) and y.dtype != object:
+        return
+    labels = getattr(y, "array", y)  # pandas
+    if not isinstance(labels, (list, tuple, np.ndarray)):
+        return
+    values = np.ravel(np.asarray(labels, dtype=object))
+    kinds = {"string" if isinstance(v, (str, bytes)) else "number" for v in values}
+    if len(kinds) > 1:
+        kinds = sorted({type(value).__name__ for value in values})
+        raise ValueError(
+            f"y has labels of mixed type ({', '.join(kinds)}); use only strings or "
+            "only numbers"
+        )

@@ -1,0 +1,82 @@
+"""The Rust core: arrays checked by the estimators go in, trained weights come out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats = NDArray[np.float32] | NDArray[np.float64]
+
+class Options(TypedDict):
+    """Choices of a fit; None is an automatic choice."""
+
+    loss: str
+    hidden_layer_sizes: Sequence[int]
+    activation: str
+    alpha: float
+    penalty_weight: float
+    scale: str
+    n_components: int | float | str | None
+    damping: tuple[float, float] | None
+    batch_size: int | None
+    max_iter: int | None
+    learning_rate_init: float | None
+    momentum: float
+    tol: float
+    n_iter_no_change: int
+    seed: int
+    n_threads: int
+    memory_limit: int | None
+
+@final
+class FitResult:
+    """What a fit gave: weights in the units of the inputs, and its record."""
+
+    @property
+    def coefs(self) -> list[_Floats]: ...
+    @property
+    def intercepts(self) -> list[_Floats]: ...
+    @property
+    def loss_curve(self) -> list[float]: ...
+    @property
+    def validation_scores(self) -> list[float]: ...
+    @property
+    def n_iter(self) -> int: ...
+    @property
+    def n_components(self) -> int: ...
+    @property
+    def n_retries(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+
+def fit(
+    x: _Floats,
+    y: NDArray[np.uint32] | _Floats,
+    n_outputs: int,
+    options: Options,
+    *,
+    sample_weight: _Floats | None = None,
+    start: tuple[Sequence[_Floats], Sequence[_Floats]] | None = None,
+    validation: tuple[_Floats, NDArray[np.uint32] | _Floats] | None = None,
+    callback: Callable[[int, float, float | None, float], Any] | None = None,
+) -> FitResult:
+    """Train by stochastic lifted block-coordinate descent.
+
+    ``callback(pass, loss, validation_score, seconds)`` is called after every pass.
+    """
+
+def decision_function(
+    x: _Floats,
+    coefs: Sequence[_Floats],
+    intercepts: Sequence[_Floats],
+    activation: str,
+    n_threads: int,
+) -> _Floats:
+    """Logits, shape (n_samples, n_outputs)."""
+
+def first_non_finite(x: _Floats) -> tuple[int, int] | None:
+    """Row and column of the first NaN or infinity, in row order."""
+
+def check_activation(name: str) -> None:
+    """Raise ValueError with the choices when the name is not an activation."""

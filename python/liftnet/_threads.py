@@ -1,0 +1,36 @@
+"""How many threads a call may use, and how much memory the machine has."""
+
+import os
+
+from joblib import effective_n_jobs
+
+
+def n_threads(n_jobs):
+    """Threads for ``n_jobs``: joblib's reading of it, capped by the environment.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        None and -1 mean every processor this process may run on; inside a joblib
+        worker None means what joblib leaves to it.
+
+    Returns
+    -------
+    int
+        At least 1, at most what ``OMP_NUM_THREADS`` and ``RAYON_NUM_THREADS`` allow.
+    """
+    threads = effective_n_jobs(-1 if n_jobs is None else n_jobs)
+    for variable in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
+        # OMP_NUM_THREADS may list one number per nesting level.
+        cap = os.environ.get(variable, "").split(",")[0].strip()
+        if cap.isdigit() and int(cap) > 0:
+            threads = min(threads, int(cap))
+    return max(1, threads)
+
+
+def physical_memory():
+    """Bytes of memory of this machine, or None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,179 @@
+"""Hand-over to and from PyTorch; the only module that imports it."""
+
+import numpy as np
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:  # pragma: no cover - depends on the environment
+    raise ImportError(
+        "liftnet.torch needs PyTorch; install it with: pip install 'liftnet[torch]'"
+    ) from error
+
+from sklearn.utils.validation import check_is_fitted
+
+from liftnet._classifier import LiftedMLPClassifier
+
+__all__ = ["from_torch", "to_torch"]
+
+_MODULES = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.01),
+    "logistic": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "hard_tanh": nn.Hardtanh,
+}
+
+
+def to_torch(estimator, dtype=None, device=None):
+    """Export a fitted estimator as a trainable PyTorch module.
+
+    Parameters
+    ----------
+    estimator : LiftedMLPClassifier
+        A fitted estimator.
+    dtype : torch.dtype, default=None
+        Type of the parameters; that of ``coefs_`` by default.
+    device : torch.device or str, default=None
+        Where to put them; PyTorch's default device by default.
+
+    Returns
+    -------
+    module : torch.nn.Sequential
+        ``Linear, activation, ..., Linear``. Weights have PyTorch's shape (out, in).
+        Takes raw inputs and returns logits, one column for two classes. A new copy,
+        which shares no memory with the estimator.
+    """
+    check_is_fitted(estimator)
+    if dtype is None:
+        dtype = torch.from_numpy(estimator.coefs_[0][:0]).dtype
+    layers = []
+    for coef, intercept in zip(estimator.coefs_, estimator.intercepts_, strict=True):
+        if layers:
+            layers.append(_MODULES[estimator.activation]())
+        # skip_init leaves PyTorch's generator, and so the user's seed, untouched.
+        linear = nn.utils.skip_init(nn.Linear, *coef.shape, dtype=dtype, device=device)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(coef.T)))
+            linear.bias.copy_(torch.from_numpy(np.ascontiguousarray(intercept)))
+        layers.append(linear)
+    return nn.Sequential(*layers)
+
+
+def from_torch(module, *, classes=None, **params):
+    """Make an estimator that starts, and predicts, with the weights of a module.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        ``nn.Sequential`` (possibly nested) of ``Linear`` layers with one and the same
+        activation between them. ``Flatten``, ``Dropout`` and, at the end, nothing
+        else are passed over: the module must return logits.
+    classes : array-like of shape (n_classes,), default=None
+        Labels in the order of the outputs, sorted; ``range(n_classes)`` by default.
+        A module with one output is a binary classifier.
+    **params
+        Further parameters of the estimator.
+
+    Returns
+    -------
+    estimator : LiftedMLPClassifier
+        With ``warm_start=True``: ``predict`` works at once, and ``fit`` starts from the
+        module's weights.
+
+    Raises
+    ------
+    ValueError
+        For a module of another structure; the message names the offending part.
+    """
+    linears, activation = _read(module)
+    sizes = [linears[0].in_features, *(linear.out_features for linear in linears)]
+    n_classes = max(2, sizes[-1])
+    classes = np.arange(n_classes) if classes is None else np.asarray(classes)
+    if classes.shape != (n_classes,) or not np.array_equal(np.unique(classes), classes):
+        raise ValueError(
+            f"classes must be {n_classes} distinct labels in sorted order for a module "
+            f"with {sizes[-1]} outputs, got {classes.tolist()}"
+        )
+    fixed = {"hidden_layer_sizes": tuple(sizes[1:-1]), "activation": activation}
+    clash = fixed.keys() & params.keys()
+    if clash:
+        raise ValueError(
+            f"{', '.join(sorted(clash))} come from the module; do not pass"
+        )
+    estimator = LiftedMLPClassifier(**fixed, **{"warm_start": True, **params})
+    estimator.classes_ = classes
+    estimator.n_features_in_ = sizes[0]
+    estimator.n_layers_ = len(sizes)
+    estimator.n_outputs_ = sizes[-1]
+    estimator.out_activation_ = "logistic" if sizes[-1] == 1 else "softmax"
+    weights = [_numpy(linear.weight) for linear in linears]
+    estimator.coefs_ = [np.ascontiguousarray(weight.T) for weight in weights]
+    estimator.intercepts_ = [
+        np.zeros(linear.out_features, dtype=weights[0].dtype)
+        if linear.bias is None
+        else _numpy(linear.bias)
+        for linear in linears
+    ]
+    return estimator
+
+
+def _numpy(parameter):
+    """Copy a parameter as float64, or as float32 for single and lower precisions."""
+    dtype = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+    return parameter.detach().to(device="cpu", dtype=dtype, copy=True).numpy()
+
+
+def _read(module):
+    """Linear layers and the name of the activation between them."""
+    linears, names = [], []
+    for part in _leaves(module):
+        if isinstance(part, nn.Linear):
+            if len(linears) > len(names):
+                names.append("identity")
+            linears.append(part)
+        elif isinstance(part, (nn.Dropout, nn.Flatten, nn.Identity)):
+            continue
+        else:
+            name = _activation_name(part)
+            if len(names) != len(linears) - 1:
+                raise ValueError(f"{part} must stand between two Linear layers")
+            names.append(name)
+    if not linears:
+        raise ValueError(f"the module has no Linear layer: {module}")
+    if len(names) == len(linears):
+        raise ValueError(
+            f"the module must end with a Linear layer that returns logits, but ends "
+            f"with {names[-1]}"
+        )
+    if len(set(names)) > 1:
+        raise ValueError(f"hidden layers must share one activation, got {names}")
+    for before, after in zip(linears, linears[1:], strict=False):
+        if before.out_features != after.in_features:
+            raise ValueError(f"{before} and {after} do not fit together")
+    return linears, names[0] if names else "relu"
+
+
+def _leaves(module):
+    if isinstance(module, nn.Sequential):
+        for child in module:
+            yield from _leaves(child)
+    else:
+        yield module
+
+
+def _activation_name(part):
+    if isinstance(part, nn.LeakyReLU) and part.negative_slope == 0.01:
+        return "leaky_relu"
+    if isinstance(part, nn.Hardtanh) and (part.min_val, part.max_val) == (-1, 1):
+        return "hard_tanh" if type(part) is nn.Hardtanh else _refuse(part)
+    plain = {nn.ReLU: "relu", nn.Sigmoid: "logistic", nn.Tanh: "tanh"}
+    return plain.get(type(part)) or _refuse(part)
+
+
+def _refuse(part):
+    raise ValueError(
+        f"cannot lift {part}; supported are Linear, Dropout, Flatten, Identity, ReLU, "
+        "LeakyReLU(0.01), Sigmoid, Tanh and Hardtanh"
+    )

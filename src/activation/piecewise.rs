@@ -1,0 +1,133 @@
+//! Piecewise linear activations: f is a quadratic on an interval, φ a projection or a bent line.
+
+use super::Activation;
+use crate::real::Real;
+
+/// φ(z) = z, f(x) = x²/2, f*(z) = z²/2.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity;
+
+impl<T: Real> Activation<T> for Identity {
+    fn potential(&self, x: T) -> T {
+        half_square(x)
+    }
+    fn conjugate(&self, z: T) -> T {
+        half_square(z)
+    }
+    fn phi(&self, z: T) -> T {
+        z
+    }
+    fn slope_bound(&self) -> T {
+        T::one()
+    }
+    fn domain(&self) -> (T, T) {
+        (T::neg_infinity(), T::infinity())
+    }
+    fn divergence(&self, x: T, z: T) -> T {
+        half_square(x - z)
+    }
+}
+
+/// φ(z) = max(0, z), f(x) = x²/2 on x ≥ 0, f*(z) = max(0, z)²/2.
+#[derive(Debug, Clone, Copy)]
+pub struct Relu;
+
+impl<T: Real> Activation<T> for Relu {
+    fn potential(&self, x: T) -> T {
+        if x < T::zero() { T::infinity() } else { half_square(x) }
+    }
+    fn conjugate(&self, z: T) -> T {
+        half_square(z.max(T::zero()))
+    }
+    fn phi(&self, z: T) -> T {
+        if z > T::zero() { z } else { T::zero() }
+    }
+    fn slope_bound(&self) -> T {
+        T::one()
+    }
+    fn domain(&self) -> (T, T) {
+        (T::zero(), T::infinity())
+    }
+    fn divergence(&self, x: T, z: T) -> T {
+        if x < T::zero() {
+            T::infinity()
+        } else if z > T::zero() {
+            half_square(x - z)
+        } else {
+            half_square(x) - x * z
+        }
+    }
+}
+
+/// φ(z) = z for z ≥ 0, a·z below (0 < a ≤ 1); f(x) = x²/2, below zero x²/(2a).
+#[derive(Debug, Clone, Copy)]
+pub struct LeakyRelu<T> {
+    slope: T,
+}
+
+impl<T: Real> LeakyRelu<T> {
+    /// With the given slope below zero, 0 < slope ≤ 1.
+    pub fn new(slope: T) -> Self {
+        Self { slope }
+    }
+}
+
+impl<T: Real> Activation<T> for LeakyRelu<T> {
+    fn potential(&self, x: T) -> T {
+        if x < T::zero() { half_square(x) / self.slope } else { half_square(x) }
+    }
+    fn conjugate(&self, z: T) -> T {
+        if z < T::zero() { half_square(z) * self.slope } else { half_square(z) }
+    }
+    fn phi(&self, z: T) -> T {
+        if z > T::zero() { z } else { self.slope * z }
+    }
+    fn slope_bound(&self) -> T {
+        T::one()
+    }
+    fn domain(&self) -> (T, T) {
+        (T::neg_infinity(), T::infinity())
+    }
+    fn divergence(&self, x: T, z: T) -> T {
+        // x and z on the same side give a perfect square; otherwise every term is ≥ 0.
+        match (x < T::zero(), z < T::zero()) {
+            (false, false) => half_square(x - z),
+            (true, true) => half_square(x - self.slope * z) / self.slope,
+            _ => self.potential(x) + self.conjugate(z) - x * z,
+        }
+    }
+}
+
+/// φ(z) = clip(z, −1, 1), f(x) = x²/2 on |x| ≤ 1, f* the Huber function.
+#[derive(Debug, Clone, Copy)]
+pub struct HardTanh;
+
+impl<T: Real> Activation<T> for HardTanh {
+    fn potential(&self, x: T) -> T {
+        if x.abs() > T::one() { T::infinity() } else { half_square(x) }
+    }
+    fn conjugate(&self, z: T) -> T {
+        if z.abs() > T::one() { z.abs() - T::of(0.5) } else { half_square(z) }
+    }
+    fn phi(&self, z: T) -> T {
+        z.max(-T::one()).min(T::one())
+    }
+    fn slope_bound(&self) -> T {
+        T::one()
+    }
+    fn domain(&self) -> (T, T) {
+        (-T::one(), T::one())
+    }
+    fn divergence(&self, x: T, z: T) -> T {
+        if x.abs() > T::one() {
+            return T::infinity();
+        }
+        // With c = φ(z): D = (x − c)²/2 + (c − x)(z − c), both terms ≥ 0.
+        let c = <Self as Activation<T>>::phi(self, z);
+        half_square(x - c) + (c - x) * (z - c)
+    }
+}
+
+fn half_square<T: Real>(v: T) -> T {
+    T::of(0.5) * v * v
+}

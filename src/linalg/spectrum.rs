@@ -1,0 +1,57 @@
+//! Leading eigenpairs of a symmetric positive semidefinite operator.
+
+use super::product::{Threads, product};
+use crate::error::{Error, Result};
+use ndarray::{Array1, Array2, s};
+use ndarray_linalg::{Eigh, QR, UPLO};
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+/// Eigenvalues in descending order and their orthonormal eigenvectors.
+#[derive(Debug, Clone)]
+pub struct LeadingEigen {
+    /// `(k,)`.
+    pub values: Array1<f64>,
+    /// `(d, k)`, one eigenvector a column.
+    pub vectors: Array2<f64>,
+}
+
+/// Block subspace iteration with a Rayleigh–Ritz step at the end (Halko, Martinsson, Tropp 2011).
+///
+/// `apply(q)` returns G q for a block q of shape `(d, block)`. Of `block` Ritz pairs the trailing
+/// ones are the least accurate: ask for more than you keep.
+///
+/// # Errors
+/// [`Error::Factorisation`] when LAPACK fails.
+pub fn leading_eigen(
+    apply: impl Fn(&Array2<f64>) -> Array2<f64>,
+    d: usize,
+    block: usize,
+    iterations: usize,
+    rng: &mut impl Rng,
+) -> Result<LeadingEigen> {
+    let start = Array2::from_shape_simple_fn((d, block), || StandardNormal.sample(rng));
+    let mut basis = orthonormal(&start)?;
+    for _ in 1..iterations {
+        basis = orthonormal(&apply(&basis))?;
+    }
+    let image = apply(&basis);
+    let block = basis.ncols();
+    let mut projected = Array2::zeros((block, block));
+    product(1.0, basis.t(), image.view(), 0.0, projected.view_mut(), Threads::All);
+    let (values, rotation) = projected.eigh(UPLO::Lower).map_err(|error| failed(block, &error))?;
+    // LAPACK sorts ascending.
+    let mut vectors = Array2::zeros((d, block));
+    product(1.0, basis.view(), rotation.slice(s![.., ..;-1]), 0.0, vectors.view_mut(), Threads::All);
+    let values = values.slice(s![..;-1]).mapv(|v: f64| v.max(0.0));
+    Ok(LeadingEigen { values, vectors })
+}
+
+fn orthonormal(block: &Array2<f64>) -> Result<Array2<f64>> {
+    let (q, _) = block.qr().map_err(|error| failed(block.ncols(), &error))?;
+    Ok(q)
+}
+
+fn failed(size: usize, reason: &dyn std::fmt::Display) -> Error {
+    Error::Factorisation { size, reason: reason.to_string() }
+}

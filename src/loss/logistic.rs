@@ -1,0 +1,34 @@
+//! Binary cross-entropy on one output unit.
+
+use super::{Loss, Targets, class_of};
+use crate::activation::{log1p_exp, logistic};
+use crate::real::Real;
+
+/// ℓ(y, z) = ln(1 + e^z) − y z, y ∈ {0, 1}.
+///
+/// Domain: one output. Gradient logistic(z) − y. Curvature at most ¼.
+#[derive(Debug, Clone, Copy)]
+pub struct LogisticLoss;
+
+impl<T: Real> Loss<T> for LogisticLoss {
+    fn value_and_gradient(&self, targets: &Targets<'_, T>, row: usize, logits: &mut [T]) -> T {
+        let z = logits[0];
+        // ln(1 + e^z) − z = ln(1 + e^{−z}): no cancellation for a confident right answer.
+        if class_of(targets, row) == 1 {
+            logits[0] = -logistic(-z);
+            log1p_exp(-z)
+        } else {
+            logits[0] = logistic(z);
+            log1p_exp(z)
+        }
+    }
+
+    fn curvature_bound(&self) -> T {
+        T::of(0.25)
+    }
+
+    fn score(&self, targets: &Targets<'_, T>, row: usize, logits: &[T]) -> T {
+        let predicted = usize::from(logits[0] > T::zero());
+        if predicted == class_of(targets, row) { T::one() } else { T::zero() }
+    }
+}

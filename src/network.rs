@@ -1,0 +1,95 @@
+//! A trained network: weights, biases, activation; forward passes from these alone.
+
+use crate::activation::ActivationKind;
+use crate::error::{Error, Result};
+use crate::linalg::{Threads, product};
+use crate::real::Real;
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
+use rayon::prelude::*;
+
+/// Weights in scikit-learn's layout: `coefs[l]` is `(n_in, n_out)`, `intercepts[l]` is `(n_out,)`.
+#[derive(Debug, Clone)]
+pub struct Network<T> {
+    /// One matrix a layer.
+    pub coefs: Vec<Array2<T>>,
+    /// One vector a layer.
+    pub intercepts: Vec<Array1<T>>,
+    /// Activation of the hidden layers; the last layer is linear.
+    pub activation: ActivationKind,
+}
+
+impl<T: Real> Network<T> {
+    /// Checks that layer sizes chain from `n_features` on and that every weight is finite.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::NonFinite`].
+    pub fn check(&self, n_features: usize) -> Result<()> {
+        if self.coefs.is_empty() || self.coefs.len() != self.intercepts.len() {
+            return Err(Error::Shape {
+                argument: "coefs".into(),
+                got: vec![self.coefs.len(), self.intercepts.len()],
+                expected: "as many coefs as intercepts, at least one".into(),
+            });
+        }
+        let mut inputs = n_features;
+        for (l, (coef, intercept)) in self.coefs.iter().zip(&self.intercepts).enumerate() {
+            if coef.nrows() != inputs || coef.ncols() != intercept.len() || intercept.is_empty() {
+                return Err(Error::Shape {
+                    argument: format!("coefs[{l}]"),
+                    got: coef.shape().to_vec(),
+                    expected: format!("({inputs}, {})", intercept.len()),
+                });
+            }
+            let bad = coef.iter().chain(intercept).find(|v| !v.is_finite());
+            if let Some(value) = bad {
+                return Err(Error::NonFinite {
+                    argument: format!("coefs[{l}] or intercepts[{l}]"),
+                    index: vec![],
+                    value: value.f64(),
+                });
+            }
+            inputs = coef.ncols();
+        }
+        Ok(())
+    }
+
+    /// Logits, `(n_samples, n_outputs)`, of inputs `(n_samples, n_features)` in any layout.
+    ///
+    /// # Errors
+    /// As [`Network::check`].
+    pub fn decision_function(&self, x: ArrayView2<'_, T>, threads: Threads) -> Result<Array2<T>> {
+        const ROWS: usize = 256;
+        self.check(x.ncols())?;
+        let n_outputs = self.intercepts.last().map_or(0, Array1::len);
+        let mut logits = Array2::zeros((x.nrows(), n_outputs));
+        let rows = x.axis_chunks_iter(Axis(0), ROWS);
+        let out = logits.axis_chunks_iter_mut(Axis(0), ROWS);
+        match threads {
+            Threads::One => rows.zip(out).for_each(|(x, out)| self.forward(x, out)),
+            Threads::All => rows.into_par_iter().zip(out).for_each(|(x, out)| self.forward(x, out)),
+        }
+        Ok(logits)
+    }
+
+    fn forward(&self, x: ArrayView2<'_, T>, mut logits: ArrayViewMut2<'_, T>) {
+        let phi = self.activation.make::<T>();
+        let last = self.coefs.len() - 1;
+        let mut hidden: Option<Array2<T>> = None;
+        for (l, (coef, intercept)) in self.coefs.iter().zip(&self.intercepts).enumerate() {
+            let input = hidden.as_ref().map_or(x, |h| h.view());
+            if l == last {
+                product(T::one(), input, coef.view(), T::zero(), logits.view_mut(), Threads::One);
+                logits += intercept;
+            } else {
+                let mut z = Array2::zeros((x.nrows(), coef.ncols()));
+                product(T::one(), input, coef.view(), T::zero(), z.view_mut(), Threads::One);
+                z += intercept;
+                let mut h = Array2::zeros(z.raw_dim());
+                if let (Some(z), Some(h)) = (z.as_slice(), h.as_slice_mut()) {
+                    phi.apply(z, h);
+                }
+                hidden = Some(h);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The data of a fit, borrowed and checked once.
+
+use crate::error::{Error, Result};
+use crate::linalg::Threads;
+use crate::loss::{LossKind, Targets};
+use crate::real::Real;
+use ndarray::{Array1, ArrayView1, ArrayView2, Axis, s};
+use rayon::prelude::*;
+
+/// Inputs, targets and sample weights that fit together.
+#[derive(Debug)]
+pub struct Problem<'a, T> {
+    x: ArrayView2<'a, T>,
+    targets: Targets<'a, T>,
+    weights: Option<Array1<T>>,
+    n_outputs: usize,
+}
+
+impl<'a, T: Real> Problem<'a, T> {
+    /// Checks shapes, finiteness and labels; scales the sample weights to mean 1.
+    ///
+    /// `x` is `(n_samples, n_features)` in any layout, `weights` is `(n_samples,)`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Labels`], [`Error::Parameter`].
+    pub fn new(
+        x: ArrayView2<'a, T>,
+        targets: Targets<'a, T>,
+        weights: Option<ArrayView1<'a, T>>,
+        n_outputs: usize,
+        loss: LossKind,
+    ) -> Result<Self> {
+        let (n, d) = x.dim();
+        if n == 0 || d == 0 {
+            return Err(shape("X", &[n, d], "at least one sample and one feature".into()));
+        }
+        if targets.len() != n {
+            return Err(shape("y", &[targets.len()], format!("one target for each of {n} samples")));
+        }
+        if let Some((row, column)) = first_non_finite(x, Threads::All) {
+            return Err(non_finite("X", vec![row, column], x[[row, column]]));
+        }
+        check_targets(&targets, n_outputs, loss)?;
+        let weights = weights.map(|weights| mean_one(weights, n)).transpose()?;
+        Ok(Self { x, targets, weights, n_outputs })
+    }
+
+    /// Inputs, `(n_samples, n_features)`.
+    pub fn x(&self) -> ArrayView2<'a, T> {
+        self.x
+    }
+
+    /// Targets, one per sample.
+    pub fn targets(&self) -> &Targets<'a, T> {
+        &self.targets
+    }
+
+    /// Sample weights of mean 1, `(n_samples,)`, or `None` for equal ones.
+    pub fn weights(&self) -> Option<ArrayView1<'_, T>> {
+        self.weights.as_ref().map(|weights| weights.view())
+    }
+
+    /// Number of samples.
+    pub fn n_samples(&self) -> usize {
+        self.x.nrows()
+    }
+
+    /// Number of features.
+    pub fn n_features(&self) -> usize {
+        self.x.ncols()
+    }
+
+    /// Number of output units.
+    pub fn n_outputs(&self) -> usize {
+        self.n_outputs
+    }
+}
+
+/// Row and column of the first NaN or infinity, in row order.
+pub fn first_non_finite<T: Real>(x: ArrayView2<'_, T>, threads: Threads) -> Option<(usize, usize)> {
+    const ROWS: usize = 1024;
+    let chunks = x.axis_chunks_iter(Axis(0), ROWS);
+    // v·0 is NaN for NaN and ±∞ alone, and a sum cannot lose a NaN.
+    let is_bad = |chunk: ArrayView2<'_, T>| match chunk.as_slice_memory_order() {
+        Some(values) => sum_of_zeros(values) != T::zero(),
+        None => chunk.iter().any(|v| !v.is_finite()),
+    };
+    let bad = match threads {
+        Threads::One => chunks.into_iter().position(is_bad),
+        Threads::All => chunks.into_par_iter().position_first(is_bad),
+    }?;
+    let start = bad * ROWS;
+    let (index, _) =
+        x.slice(s![start.., ..]).indexed_iter().find(|(_, v)| !v.is_finite()).map(|(i, v)| (i, *v))?;
+    Some((start + index.0, index.1))
+}
+
+fn sum_of_zeros<T: Real>(values: &[T]) -> T {
+    const LANES: usize = 16;
+    let mut sums = [T::zero(); LANES];
+    let blocks = values.chunks_exact(LANES);
+    let tail: T = blocks.remainder().iter().map(|&v| v * T::zero()).sum();
+    for block in blocks {
+        for (sum, &v) in sums.iter_mut().zip(block) {
+            *sum += v * T::zero();
+        }
+    }
+    sums.into_iter().sum::<T>() + tail
+}
+
+fn check_targets<T: Real>(targets: &Targets<'_, T>, n_outputs: usize, loss: LossKind) -> Result<()> {
+    let outputs = |holds: bool, allowed: &'static str| {
+        if holds {
+            return Ok(());
+        }
+        Err(Error::Parameter { name: "n_outputs", got: n_outputs.to_string(), allowed })
+    };
+    match (loss, targets) {
+        (LossKind::Softmax, Targets::Classes(classes)) => {
+            outputs(n_outputs >= 2, "at least 2 for the softmax loss")?;
+            check_classes(classes, n_outputs)
+        }
+        (LossKind::Logistic, Targets::Classes(classes)) => {
+            outputs(n_outputs == 1, "1 for the logistic loss")?;
+            check_classes(classes, 2)
+        }
+        (LossKind::Squared, Targets::Values(values)) => {
+            if values.ncols() != n_outputs {
+                return Err(shape("y", values.shape(), format!("{n_outputs} columns")));
+            }
+            match first_non_finite(*values, Threads::All) {
+                Some((row, column)) => Err(non_finite("y", vec![row, column], values[[row, column]])),
+                None => outputs(n_outputs >= 1, "at least 1"),
+            }
+        }
+        (LossKind::Squared, Targets::Classes(_)) => Err(Error::Parameter {
+            name: "y",
+            got: "class indices".into(),
+            allowed: "real values for the squared loss",
+        }),
+        (_, Targets::Values(_)) => Err(Error::Parameter {
+            name: "y",
+            got: "real values".into(),
+            allowed: "class indices for the softmax and logistic losses",
+        }),
+    }
+}
+
+fn check_classes(classes: &[u32], count: usize) -> Result<()> {
+    match classes.iter().position(|&class| class as usize >= count) {
+        Some(row) => Err(Error::Labels { row, got: classes[row] as usize, classes: count }),
+        None => Ok(()),
+    }
+}
+
+fn mean_one<T: Real>(weights: ArrayView1<'_, T>, n: usize) -> Result<Array1<T>> {
+    if weights.len() != n {
+        return Err(shape("sample_weight", &[weights.len()], format!("({n},), one weight a sample")));
+    }
+    if let Some(row) = weights.iter().position(|w| !w.is_finite()) {
+        return Err(non_finite("sample_weight", vec![row], weights[row]));
+    }
+    if let Some(&negative) = weights.iter().find(|w| **w < T::zero()) {
+        return Err(Error::Parameter {
+            name: "sample_weight",
+            got: negative.to_string(),
+            allowed: "0 or more for every sample",
+        });
+    }
+    let mean = weights.iter().map(|w| w.f64()).sum::<f64>() / n as f64;
+    if mean <= 0.0 {
+        return Err(Error::Parameter {
+            name: "sample_weight",
+            got: "zeros only".into(),
+            allowed: "positive for at least one sample",
+        });
+    }
+    Ok(weights.mapv(|w| T::of(w.f64() / mean)))
+}
+
+fn shape(argument: &str, got: &[usize], expected: String) -> Error {
+    Error::Shape { argument: argument.into(), got: got.to_vec(), expected }
+}
+
+fn non_finite<T: Real>(argument: &str, index: Vec<usize>, value: T) -> Error {
+    Error::NonFinite { argument: argument.into(), index, value: value.f64() }
+}

@@ -1,0 +1,220 @@
+//! `fit`: from Python's arrays and options to a solved problem and back.
+
+use super::arrays::{Inputs, into_lists, matrix, network, vector};
+use super::runner;
+use crate::activation::ActivationKind;
+use crate::error::Result;
+use crate::loss::{LossKind, Targets};
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::solver::{PassReport, Solution, stochastic};
+use crate::spec::{Components, Scaling, Spec};
+use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+/// The options as Python gives them; `None` is an automatic choice.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct PySpec {
+    loss: String,
+    hidden_layer_sizes: Vec<usize>,
+    activation: String,
+    alpha: f64,
+    penalty_weight: f64,
+    scale: String,
+    n_components: PyComponents,
+    damping: Option<(f64, f64)>,
+    batch_size: Option<usize>,
+    max_iter: Option<usize>,
+    learning_rate_init: Option<f64>,
+    momentum: f64,
+    tol: f64,
+    n_iter_no_change: usize,
+    seed: u64,
+    n_threads: usize,
+    memory_limit: Option<u64>,
+}
+
+/// scikit-learn's reading of `PCA(n_components=...)`, and "auto".
+struct PyComponents(Components);
+
+impl<'py> FromPyObject<'_, 'py> for PyComponents {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if value.is_none() {
+            return Ok(Self(Components::All));
+        }
+        if let Ok(count) = value.extract::<usize>() {
+            return Ok(Self(Components::Count(count)));
+        }
+        if let Ok(share) = value.extract::<f64>() {
+            return Ok(Self(Components::Share(share)));
+        }
+        match value.extract::<String>().as_deref() {
+            Ok("auto") => Ok(Self(Components::Auto)),
+            _ => Err(PyValueError::new_err(format!(
+                "n_components must be 'auto', None, a positive integer or a share in (0, 1), got {}",
+                value.repr()?
+            ))),
+        }
+    }
+}
+
+impl PySpec {
+    fn spec(self) -> Result<Spec> {
+        Ok(Spec {
+            loss: LossKind::parse(&self.loss)?,
+            hidden_layer_sizes: self.hidden_layer_sizes,
+            activation: ActivationKind::parse(&self.activation)?,
+            alpha: self.alpha,
+            penalty_weight: self.penalty_weight,
+            scaling: Scaling::parse(&self.scale)?,
+            components: self.n_components.0,
+            damping: self.damping,
+            batch_size: self.batch_size,
+            max_iter: self.max_iter,
+            learning_rate: self.learning_rate_init,
+            momentum: self.momentum,
+            tol: self.tol,
+            n_iter_no_change: self.n_iter_no_change,
+            seed: self.seed,
+            threads: self.n_threads,
+            memory_limit: self.memory_limit,
+        })
+    }
+}
+
+/// What a fit gave.
+#[pyclass(frozen, get_all, module = "liftnet._core")]
+pub struct FitResult {
+    coefs: Py<PyList>,
+    intercepts: Py<PyList>,
+    loss_curve: Vec<f64>,
+    validation_scores: Vec<f64>,
+    n_iter: usize,
+    n_components: usize,
+    n_retries: usize,
+    status: &'static str,
+}
+
+#[pyfunction]
+#[pyo3(signature = (x, y, n_outputs, options, *, sample_weight=None, start=None, validation=None, callback=None))]
+#[allow(clippy::too_many_arguments)] // one for each of Python's
+pub fn fit<'py>(
+    x: &Bound<'py, PyAny>,
+    y: Bound<'py, PyAny>,
+    n_outputs: usize,
+    options: &Bound<'py, PyDict>,
+    sample_weight: Option<Bound<'py, PyAny>>,
+    start: Option<Weights<'py>>,
+    validation: Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>,
+    callback: Option<Bound<'py, PyAny>>,
+) -> PyResult<FitResult> {
+    let spec = options.extract::<PySpec>()?.spec()?;
+    let request = Request { y, n_outputs, spec, sample_weight, start, validation, callback };
+    match Inputs::borrow("X", x)? {
+        Inputs::F32(array) => request.fit(x.py(), &array),
+        Inputs::F64(array) => request.fit(x.py(), &array),
+    }
+}
+
+/// coefs and intercepts.
+type Weights<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>);
+
+/// All but X, of whose precision the rest must be.
+struct Request<'py> {
+    y: Bound<'py, PyAny>,
+    n_outputs: usize,
+    spec: Spec,
+    sample_weight: Option<Bound<'py, PyAny>>,
+    start: Option<Weights<'py>>,
+    validation: Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>,
+    callback: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Request<'py> {
+    fn fit<T: Real + Element>(self, py: Python<'py>, x: &PyReadonlyArray2<'py, T>) -> PyResult<FitResult> {
+        let Self { y, n_outputs, spec, sample_weight, start, validation, callback } = self;
+        let (loss, threads) = (spec.loss, spec.threads);
+        let x = x.as_array();
+        let y = BorrowedTargets::<T>::borrow("y", &y, loss)?;
+        let targets = y.view()?;
+        let sample_weight = sample_weight
+            .map(|weights| vector::<T>("sample_weight", &weights, "a 1-d array of the precision of X"))
+            .transpose()?;
+        let weights = sample_weight.as_ref().map(|weights| weights.as_array());
+        let start = start
+            .map(|(coefs, intercepts)| network::<T>(&coefs, &intercepts, spec.activation))
+            .transpose()?;
+        let held_out = validation
+            .map(|(x, y)| {
+                Ok::<_, PyErr>((matrix::<T>("X_val", &x)?, BorrowedTargets::<T>::borrow("y_val", &y, loss)?))
+            })
+            .transpose()?;
+        let held_out = match &held_out {
+            Some((x, y)) => Some((x.as_array(), y.view()?)),
+            None => None,
+        };
+        let callback = callback.map(Bound::unbind);
+        let on_pass = move |py: Python<'_>, report: &PassReport| match &callback {
+            Some(call) => call
+                .call1(py, (report.pass, report.loss, report.validation_score, report.seconds))
+                .map(|_| ()),
+            None => Ok(()),
+        };
+        let (solution, exception) = runner::run(py, threads, on_pass, |control| {
+            let options = spec.check(x.nrows(), x.ncols())?;
+            let problem = Problem::new(x, targets, weights, n_outputs, loss)?;
+            let held_out = held_out.map(|(x, y)| Problem::new(x, y, None, n_outputs, loss)).transpose()?;
+            stochastic(&problem, &options, start.as_ref(), held_out.as_ref(), control)
+        })?;
+        match exception {
+            // Ctrl-C ends the fit early and keeps what was reached.
+            Some(error) if !error.is_instance_of::<PyKeyboardInterrupt>(py) => Err(error),
+            _ => FitResult::new(py, solution),
+        }
+    }
+}
+
+/// Targets as borrowed from Python.
+enum BorrowedTargets<'py, T: Element> {
+    Classes(PyReadonlyArray1<'py, u32>),
+    Values(PyReadonlyArray2<'py, T>),
+}
+
+impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
+    fn borrow(name: &str, y: &Bound<'py, PyAny>, loss: LossKind) -> PyResult<Self> {
+        Ok(match loss {
+            LossKind::Squared => Self::Values(matrix(name, y)?),
+            LossKind::Softmax | LossKind::Logistic => {
+                Self::Classes(vector(name, y, "a contiguous 1-d array of uint32 class indices")?)
+            }
+        })
+    }
+
+    fn view(&self) -> PyResult<Targets<'_, T>> {
+        Ok(match self {
+            Self::Classes(classes) => Targets::Classes(classes.as_slice()?),
+            Self::Values(values) => Targets::Values(values.as_array()),
+        })
+    }
+}
+
+impl FitResult {
+    fn new<T: Real + Element>(py: Python<'_>, solution: Solution<T>) -> PyResult<Self> {
+        let (coefs, intercepts) = into_lists(py, solution.network)?;
+        Ok(Self {
+            coefs,
+            intercepts,
+            loss_curve: solution.loss_curve,
+            validation_scores: solution.validation_scores,
+            n_iter: solution.n_iter,
+            n_components: solution.n_components,
+            n_retries: solution.n_retries,
+            status: solution.status.name(),
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! The Python module `liftnet._core`: the only importer of `pyo3` and `numpy`.
+//!
+//! | Python | Rust |
+//! |---|---|
+//! | 2-d `float32` / `float64` array, any strides, read-only too | `ArrayView2<f32 / f64>`, borrowed |
+//! | 1-d `uint32` array | `&[u32]` class indices |
+//! | `dict` of options | [`fit::PySpec`], then [`crate::spec::Spec`] |
+//! | list of arrays out | moved, not copied |
+//! | `ValueError`, `MemoryError`, `FloatingPointError`, `RuntimeError` | [`crate::error::Error`] |
+//!
+//! The interpreter is released while anything is computed. Arrays stay borrowed meanwhile: another
+//! Python thread that writes to them gets undefined numbers, never a crash.
+
+// `#[pyfunction]` items are private to the crate, and documented for Python in `_core.pyi`.
+#![allow(missing_docs)]
+
+mod arrays;
+mod errors;
+mod fit;
+mod predict;
+mod runner;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+pub mod _core {
+    #[pymodule_export]
+    use super::fit::{FitResult, fit};
+    #[pymodule_export]
+    use super::predict::{check_activation, decision_function, first_non_finite};
+}

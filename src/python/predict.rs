@@ -1,0 +1,69 @@
+//! Forward passes and checks.
+
+use super::arrays::{Inputs, network};
+use super::runner;
+use crate::activation::ActivationKind;
+use crate::linalg::Threads;
+use crate::network::Network;
+use crate::problem;
+use crate::real::Real;
+use ndarray::ArrayView2;
+use numpy::{Element, IntoPyArray};
+use pyo3::prelude::*;
+
+/// Multiply-adds below which a thread pool costs more than it saves.
+const WORTH_SHARING: usize = 1 << 22;
+
+#[pyfunction]
+pub fn decision_function<'py>(
+    x: &Bound<'py, PyAny>,
+    coefs: Vec<Bound<'py, PyAny>>,
+    intercepts: Vec<Bound<'py, PyAny>>,
+    activation: &str,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.py();
+    let kind = ActivationKind::parse(activation)?;
+    match Inputs::borrow("X", x)? {
+        Inputs::F32(array) => logits(py, array.as_array(), &network(&coefs, &intercepts, kind)?, n_threads),
+        Inputs::F64(array) => logits(py, array.as_array(), &network(&coefs, &intercepts, kind)?, n_threads),
+    }
+}
+
+fn logits<'py, T: Real + Element>(
+    py: Python<'py>,
+    x: ArrayView2<'_, T>,
+    network: &Network<T>,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let size: usize = network.coefs.iter().map(|coef| coef.len()).sum();
+    let work = size.saturating_mul(x.nrows());
+    let logits = if n_threads > 1 && work >= WORTH_SHARING {
+        let run = |_: &mut runner::Bridge<'_>| network.decision_function(x, Threads::All);
+        let (logits, exception) = runner::run(py, n_threads, |_, _| Ok(()), run)?;
+        exception.map_or(Ok(logits), Err)?
+    } else {
+        py.detach(|| network.decision_function(x, Threads::One))?
+    };
+    Ok(logits.into_pyarray(py).into_any())
+}
+
+#[pyfunction]
+pub fn first_non_finite(py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<Option<(usize, usize)>> {
+    Ok(match Inputs::borrow("X", x)? {
+        Inputs::F32(array) => {
+            let x = array.as_array();
+            py.detach(|| problem::first_non_finite(x, Threads::One))
+        }
+        Inputs::F64(array) => {
+            let x = array.as_array();
+            py.detach(|| problem::first_non_finite(x, Threads::One))
+        }
+    })
+}
+
+#[pyfunction]
+pub fn check_activation(name: &str) -> PyResult<()> {
+    ActivationKind::parse(name)?;
+    Ok(())
+}

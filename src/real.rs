@@ -1,0 +1,30 @@
+//! The one float abstraction: everything numerical is generic over [`Real`].
+
+use ndarray::NdFloat;
+use num_traits::FromPrimitive;
+
+/// `f32` or `f64`.
+pub trait Real: NdFloat + FromPrimitive + Default + std::iter::Sum {
+    /// The nearest value of this type.
+    fn of(value: f64) -> Self;
+    /// The same value in double precision.
+    fn f64(self) -> f64;
+}
+
+impl Real for f32 {
+    fn of(value: f64) -> Self {
+        value as f32
+    }
+    fn f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Real for f64 {
+    fn of(value: f64) -> Self {
+        value
+    }
+    fn f64(self) -> f64 {
+        self
+    }
+}

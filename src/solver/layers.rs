@@ -1,0 +1,128 @@
+//! The weights under training: one affine map a layer, with its velocity and its metric.
+
+use crate::activation::ActivationKind;
+use crate::error::Result;
+use crate::kernel::weight_block::inverse_metric;
+use crate::linalg::{Threads, product};
+use crate::real::Real;
+use ndarray::{Array2, ArrayView2, Axis, Zip};
+use rand_distr::{Distribution, StandardNormal};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
+
+/// One layer: z = Wᵀ(x, 1).
+#[derive(Debug, Clone)]
+pub(super) struct Layer<T> {
+    /// W, `(n_in + 1, n_out)`; the last row is the intercept.
+    pub weights: Array2<T>,
+    /// Mean gradient of the batch, of W's shape.
+    pub gradient: Array2<T>,
+    velocity: Array2<T>,
+    step: Array2<T>,
+    /// Inverse of the damped Gram matrix of the input; `None` where that is the identity.
+    inverse_metric: Option<Array2<T>>,
+}
+
+impl<T: Real> Layer<T> {
+    pub fn new(weights: Array2<T>) -> Self {
+        let zeros = Array2::zeros(weights.raw_dim());
+        Self { gradient: zeros.clone(), velocity: zeros.clone(), step: zeros, weights, inverse_metric: None }
+    }
+
+    /// Half the squared norm of the penalised weights.
+    pub fn half_square(&self) -> f64 {
+        let rows = self.weights.nrows() - 1;
+        let sum = |row: ndarray::ArrayView1<'_, T>| row.iter().map(|v| v.f64() * v.f64()).sum::<f64>();
+        0.5 * self.weights.rows().into_iter().take(rows).map(sum).sum::<f64>()
+    }
+
+    /// Takes over the metric of a new Gram matrix, `(n_in + 1, n_in + 1)`.
+    pub fn set_metric(&mut self, gram: ArrayView2<'_, T>, damping: f64, threads: Threads) -> Result<()> {
+        self.inverse_metric = Some(inverse_metric(gram, damping, threads)?);
+        Ok(())
+    }
+
+    /// Solves the majorised weight block: step ← metric⁻¹ gradient. Returns ⟨gradient, step⟩, the
+    /// squared length of the step in the metric.
+    pub fn solve(&mut self, threads: Threads) -> f64 {
+        match &self.inverse_metric {
+            Some(inverse) => {
+                product(
+                    T::one(),
+                    inverse.view(),
+                    self.gradient.view(),
+                    T::zero(),
+                    self.step.view_mut(),
+                    threads,
+                );
+            }
+            None => self.step.assign(&self.gradient),
+        }
+        let length = Zip::from(&self.gradient).and(&self.step).fold(T::zero(), |sum, &g, &s| sum + g * s);
+        length.f64()
+    }
+
+    /// Heavy ball: v ← β v + c·step, W ← W − η v.
+    pub fn descend(&mut self, rate: T, momentum: T, clip: T, threads: Threads) {
+        let update = |weights: &mut T, velocity: &mut T, &step: &T| {
+            *velocity = momentum * *velocity + clip * step;
+            *weights -= rate * *velocity;
+        };
+        let zip = Zip::from(&mut self.weights).and(&mut self.velocity).and(&self.step);
+        match threads {
+            Threads::One => zip.for_each(update),
+            Threads::All => zip.par_for_each(update),
+        }
+    }
+
+    /// Forgets the momentum and returns to earlier weights.
+    pub fn restore(&mut self, weights: &Array2<T>) {
+        self.weights.assign(weights);
+        self.velocity.fill(T::zero());
+    }
+}
+
+/// gradient ← Σ over chunks inputᵀ δ · scale + ridge · W, the intercept unpenalised.
+pub(super) fn weight_gradient<'c, T: Real>(
+    layer: &mut Layer<T>,
+    chunks: impl Iterator<Item = (ArrayView2<'c, T>, ArrayView2<'c, T>)> + Clone + Send + Sync,
+    scale: T,
+    ridge: T,
+    threads: Threads,
+) {
+    /// Rows of the gradient in one task: fixed, so that the bits do not depend on the threads.
+    const ROWS: usize = 64;
+    let n_in = layer.weights.nrows() - 1;
+    let tile = |(t, (mut gradient, weights)): (usize, (ndarray::ArrayViewMut2<'_, T>, ArrayView2<'_, T>))| {
+        let start = t * ROWS;
+        let rows = start..start + gradient.nrows();
+        Zip::from(&mut gradient).and(&weights).for_each(|g, &w| *g = ridge * w);
+        if rows.end == n_in + 1 {
+            gradient.row_mut(n_in - start).fill(T::zero());
+        }
+        for (input, delta) in chunks.clone() {
+            let input = input.slice_move(ndarray::s![.., rows.clone()]);
+            product(scale, input.t(), delta, T::one(), gradient.view_mut(), Threads::One);
+        }
+    };
+    let gradients = layer.gradient.axis_chunks_iter_mut(Axis(0), ROWS);
+    let weights = layer.weights.axis_chunks_iter(Axis(0), ROWS);
+    match threads {
+        Threads::One => gradients.into_iter().zip(weights).enumerate().for_each(tile),
+        Threads::All => gradients.into_par_iter().zip(weights.into_par_iter()).enumerate().for_each(tile),
+    }
+}
+
+/// Random hidden weights, `(n_in, n_out)`, of variance gain/n_in.
+pub(super) fn random_weights<T: Real>(
+    n_in: usize,
+    n_out: usize,
+    activation: ActivationKind,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Array2<T> {
+    let deviation = (activation.init_gain() / n_in as f64).sqrt();
+    Array2::from_shape_simple_fn((n_in, n_out), || {
+        let normal: f64 = StandardNormal.sample(rng);
+        T::of(normal * deviation)
+    })
+}

@@ -1,0 +1,20 @@
+//! Solvers: block-coordinate descent on the lifted problem.
+//!
+//! [`stochastic`] reads like the algorithm box; the files beside it hold what it names.
+
+mod control;
+mod input_map;
+mod layers;
+mod memory;
+mod pass;
+mod progress;
+mod safeguard;
+mod schedule;
+mod start;
+mod stochastic;
+#[cfg(test)]
+mod tests;
+
+pub use control::{Control, PassReport, Silent, Status};
+pub use input_map::InputMap;
+pub use stochastic::{Solution, stochastic};

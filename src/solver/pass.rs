@@ -1,0 +1,299 @@
+//! One batch through the network and back: forward pass, loss, activation blocks.
+//!
+//! A batch is cut into chunks of fixed size; each owns its buffers, made once, and is worked on by
+//! one thread. The cut does not depend on the number of threads, so neither do the bits.
+
+use super::layers::{Layer, weight_gradient};
+use crate::activation::Activation;
+use crate::error::Result;
+use crate::kernel::activation_block::pull_back;
+use crate::linalg::{Threads, add_upper_gram, mirror, product};
+use crate::loss::{Loss, Targets};
+use crate::real::Real;
+use crate::spec::Options;
+use ndarray::{Array2, ArrayView1, ArrayView2, Zip, s};
+use rayon::prelude::*;
+
+/// Samples in one chunk.
+const ROWS: usize = 128;
+
+/// The data in mapped coordinates.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Data<'a, 't, T> {
+    /// Mapped inputs with trailing ones, `(n_samples, k + 1)`.
+    pub inputs: &'a Array2<T>,
+    pub targets: &'a Targets<'t, T>,
+    pub weights: Option<ArrayView1<'a, T>>,
+}
+
+/// What one evaluation of rows gave, summed over them with their weights.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Totals {
+    pub loss: f64,
+    pub score: f64,
+}
+
+/// Buffers and constants of a batch.
+#[derive(Debug)]
+pub(super) struct Batch<T> {
+    activation: Box<dyn Activation<T>>,
+    loss: Box<dyn Loss<T>>,
+    lambda: T,
+    chunks: Vec<Chunk<T>>,
+    threads: Threads,
+}
+
+/// Lifted variables of up to [`ROWS`] samples.
+#[derive(Debug)]
+struct Chunk<T> {
+    rows: usize,
+    /// x_l with trailing ones: the inputs of layer l, `(ROWS, n_in + 1)`.
+    inputs: Vec<Array2<T>>,
+    /// z_l of the hidden layers, `(ROWS, n_units)`.
+    z: Vec<Array2<T>>,
+    /// ∂/∂z_l; for the last layer the logits until the loss is taken, `(ROWS, n_out)`.
+    delta: Vec<Array2<T>>,
+    totals: Totals,
+}
+
+impl<T: Real> Batch<T> {
+    pub fn new(layers: &[Layer<T>], options: &Options) -> Self {
+        /// Multiply-adds a step below which handing work to other threads costs more than it saves.
+        const WORTH_SHARING: usize = 1 << 20;
+        let parameters: usize = layers.iter().map(|layer| layer.weights.len()).sum();
+        let shared = parameters * options.batch_size >= WORTH_SHARING;
+        Self {
+            activation: options.activation.make(),
+            loss: options.loss.make(),
+            lambda: T::of(options.penalty_weight),
+            chunks: (0..options.batch_size.div_ceil(ROWS)).map(|_| Chunk::new(layers)).collect(),
+            threads: if shared { Threads::All } else { Threads::One },
+        }
+    }
+
+    pub fn threads(&self) -> Threads {
+        self.threads
+    }
+
+    /// Forward pass and activation blocks of some rows, then every layer's mean gradient.
+    pub fn gradients(
+        &mut self,
+        layers: &mut [Layer<T>],
+        data: Data<'_, '_, T>,
+        rows: &[usize],
+        ridge: f64,
+    ) -> Totals {
+        let Self { activation, loss, lambda, chunks, threads } = self;
+        let chunks = &mut chunks[..rows.len().div_ceil(ROWS)];
+        let shared: &[Layer<T>] = layers;
+        let totals = Self::each(chunks, *threads, rows, |chunk, rows| {
+            chunk.forward(shared, activation.as_ref(), data, rows);
+            chunk.take_loss(loss.as_ref(), data, rows);
+            chunk.pull_back(shared, activation.as_ref(), *lambda);
+            chunk.weigh(data, rows);
+        });
+        let scale = T::of(1.0 / rows.len() as f64);
+        for (l, layer) in layers.iter_mut().enumerate() {
+            let pairs = chunks.iter().map(|chunk| chunk.pair(l));
+            weight_gradient(layer, pairs, scale, T::of(ridge), *threads);
+        }
+        totals
+    }
+
+    /// Loss and score of rows, nothing else.
+    pub fn evaluate(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Totals {
+        let mut sum = Totals::default();
+        let capacity = self.chunks.len() * ROWS;
+        for rows in rows.chunks(capacity) {
+            let used = rows.len().div_ceil(ROWS);
+            let (activation, loss) = (self.activation.as_ref(), self.loss.as_ref());
+            let part = Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
+                chunk.forward(layers, activation, data, rows);
+                chunk.take_loss(loss, data, rows);
+            });
+            sum = sum.plus(part);
+        }
+        sum
+    }
+
+    /// Mean loss of the rows, or that of logits 0 where it is larger.
+    pub fn reference_loss(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> f64 {
+        let start = self.evaluate(layers, data, rows).loss;
+        let mut logits = vec![T::zero(); layers.last().map_or(0, |layer| layer.weights.ncols())];
+        let mut null = 0.0;
+        for &row in rows {
+            logits.fill(T::zero());
+            let weight = data.weights.map_or(1.0, |weights| weights[row].f64());
+            null += weight * self.loss.value_and_gradient(data.targets, row, &mut logits).f64();
+        }
+        start.max(null) / rows.len() as f64
+    }
+
+    /// Mean Gram matrices of the inputs of all layers but the first, over the given rows.
+    pub fn grams(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Vec<Array2<T>> {
+        let mut grams: Vec<Array2<T>> = layers[1..]
+            .iter()
+            .map(|layer| Array2::zeros((layer.weights.nrows(), layer.weights.nrows())))
+            .collect();
+        let scale = T::of(1.0 / rows.len() as f64);
+        for rows in rows.chunks(self.chunks.len() * ROWS) {
+            let used = rows.len().div_ceil(ROWS);
+            let activation = self.activation.as_ref();
+            Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
+                chunk.forward(layers, activation, data, rows);
+                chunk.weigh_inputs(data, rows);
+            });
+            for chunk in &self.chunks[..used] {
+                for (gram, input) in grams.iter_mut().zip(&chunk.inputs[1..]) {
+                    add_upper_gram(scale, input.slice(s![..chunk.rows, ..]), gram.view_mut(), self.threads);
+                }
+            }
+        }
+        // The weighing left its mark on the column of ones.
+        for chunk in &mut self.chunks {
+            chunk.restore_ones();
+        }
+        grams.iter_mut().for_each(mirror);
+        grams
+    }
+
+    /// Fits the metric of every layer but the first to the given rows.
+    pub fn refresh_metrics(
+        &mut self,
+        layers: &mut [Layer<T>],
+        data: Data<'_, '_, T>,
+        rows: &[usize],
+        damping: f64,
+    ) -> Result<()> {
+        let grams = self.grams(layers, data, rows);
+        for (layer, gram) in layers[1..].iter_mut().zip(&grams) {
+            layer.set_metric(gram.view(), damping, self.threads)?;
+        }
+        Ok(())
+    }
+
+    fn each(
+        chunks: &mut [Chunk<T>],
+        threads: Threads,
+        rows: &[usize],
+        task: impl Fn(&mut Chunk<T>, &[usize]) + Sync + Send,
+    ) -> Totals {
+        match threads {
+            Threads::One => {
+                chunks.iter_mut().zip(rows.chunks(ROWS)).for_each(|(chunk, rows)| task(chunk, rows))
+            }
+            Threads::All => {
+                chunks.par_iter_mut().zip(rows.par_chunks(ROWS)).for_each(|(chunk, rows)| task(chunk, rows));
+            }
+        }
+        chunks.iter().fold(Totals::default(), |sum, chunk| sum.plus(chunk.totals))
+    }
+}
+
+impl Totals {
+    pub fn plus(self, other: Self) -> Self {
+        Self { loss: self.loss + other.loss, score: self.score + other.score }
+    }
+}
+
+impl<T: Real> Chunk<T> {
+    fn new(layers: &[Layer<T>]) -> Self {
+        let units = |layer: &Layer<T>| layer.weights.ncols();
+        let hidden = layers.len() - 1;
+        Self {
+            rows: 0,
+            inputs: layers.iter().map(|layer| Array2::ones((ROWS, layer.weights.nrows()))).collect(),
+            z: layers[..hidden].iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
+            delta: layers.iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Input and δ of layer l: what its weight block is made of.
+    fn pair(&self, l: usize) -> (ArrayView2<'_, T>, ArrayView2<'_, T>) {
+        (self.inputs[l].slice(s![..self.rows, ..]), self.delta[l].slice(s![..self.rows, ..]))
+    }
+
+    /// z_l = W_lᵀ(x_{l−1}, 1), x_l = φ(z_l), up to the logits.
+    fn forward(
+        &mut self,
+        layers: &[Layer<T>],
+        activation: &dyn Activation<T>,
+        data: Data<'_, '_, T>,
+        rows: &[usize],
+    ) {
+        self.rows = rows.len();
+        for (&row, mut input) in rows.iter().zip(self.inputs[0].rows_mut()) {
+            input.assign(&data.inputs.row(row));
+        }
+        let hidden = layers.len() - 1;
+        let all = s![..rows.len(), ..];
+        for (l, layer) in layers.iter().enumerate() {
+            let target = if l < hidden { &mut self.z[l] } else { &mut self.delta[l] };
+            let input = self.inputs[l].slice(all);
+            product(T::one(), input, layer.weights.view(), T::zero(), target.slice_mut(all), Threads::One);
+            if l < hidden {
+                let units = layer.weights.ncols();
+                let z = self.z[l].slice(all);
+                for (z, mut x) in z.rows().into_iter().zip(self.inputs[l + 1].rows_mut()) {
+                    if let (Some(z), Some(x)) = (z.as_slice(), x.as_slice_mut()) {
+                        activation.apply(z, &mut x[..units]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Logits become ∂ℓ/∂z_L; loss and score are summed.
+    fn take_loss(&mut self, loss: &dyn Loss<T>, data: Data<'_, '_, T>, rows: &[usize]) {
+        self.totals = Totals::default();
+        let Some(logits) = self.delta.last_mut() else { return };
+        for (&row, mut z) in rows.iter().zip(logits.rows_mut()) {
+            let Some(z) = z.as_slice_mut() else { return };
+            let weight = data.weights.map_or(1.0, |weights| weights[row].f64());
+            self.totals.score += weight * loss.score(data.targets, row, z).f64();
+            self.totals.loss += weight * loss.value_and_gradient(data.targets, row, z).f64();
+        }
+    }
+
+    /// Activation blocks from the last hidden layer down; δ_l = λ(φ(z_l) − x_l).
+    fn pull_back(&mut self, layers: &[Layer<T>], activation: &dyn Activation<T>, lambda: T) {
+        let all = s![..self.rows, ..];
+        for l in (0..layers.len() - 1).rev() {
+            let units = self.z[l].ncols();
+            let (below, above) = self.delta.split_at_mut(l + 1);
+            let mut delta = below[l].slice_mut(all);
+            let weights = layers[l + 1].weights.slice(s![..units, ..]);
+            product(T::one(), above[0].slice(all), weights.t(), T::zero(), delta.view_mut(), Threads::One);
+            let x = self.inputs[l + 1].slice(s![..self.rows, ..units]);
+            pull_back(activation, self.z[l].slice(all), x, lambda, delta);
+        }
+    }
+
+    /// The lifted objective weighs whole samples, so the weights enter after the activation blocks.
+    fn weigh(&mut self, data: Data<'_, '_, T>, rows: &[usize]) {
+        let Some(weights) = data.weights else { return };
+        for delta in &mut self.delta {
+            for (&row, mut delta) in rows.iter().zip(delta.rows_mut()) {
+                delta.map_inplace(|v| *v *= weights[row]);
+            }
+        }
+    }
+
+    fn weigh_inputs(&mut self, data: Data<'_, '_, T>, rows: &[usize]) {
+        let Some(weights) = data.weights else { return };
+        for input in &mut self.inputs[1..] {
+            for (&row, mut x) in rows.iter().zip(input.rows_mut()) {
+                let root = weights[row].sqrt();
+                x.map_inplace(|v| *v *= root);
+            }
+        }
+    }
+
+    fn restore_ones(&mut self) {
+        for input in &mut self.inputs {
+            let last = input.ncols() - 1;
+            Zip::from(input.column_mut(last)).for_each(|v| *v = T::one());
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What keeps the iterates bounded: a trust region on each step, and a way back.
+
+use super::layers::Layer;
+use super::schedule::Schedule;
+use crate::error::{Error, Result};
+use crate::real::Real;
+use ndarray::Array2;
+
+/// Largest squared length of a step in the metric; about twice the decrease of the loss that the
+/// quadratic model predicts for it (the KL clip of Ba, Grosse, Martens 2017).
+const TRUST: f64 = 0.3;
+/// A batch this many times worse than the constant prediction means divergence.
+const BAD_BATCH: f64 = 8.0;
+/// A pass this many times worse likewise.
+const BAD_PASS: f64 = 1.5;
+/// Halvings of the rate after which the data, not the rate, must be at fault.
+const MAX_RETRIES: usize = 60;
+
+/// The last good weights and the level of the loss that counts as good.
+#[derive(Debug)]
+pub(super) struct Safeguard<T> {
+    reference: f64,
+    snapshot: Vec<Array2<T>>,
+    retries: usize,
+}
+
+impl<T: Real> Safeguard<T> {
+    /// `reference` is the mean loss of the start or of constant logits, whichever is larger.
+    pub fn new(layers: &[Layer<T>], reference: f64) -> Self {
+        // A reference of 0 (nothing to learn) must not make rounding look like divergence.
+        let reference = reference.max(1e-3);
+        Self { reference, snapshot: layers.iter().map(|layer| layer.weights.clone()).collect(), retries: 0 }
+    }
+
+    pub fn retries(&self) -> usize {
+        self.retries
+    }
+
+    /// Factor for a step of squared length `length` in the metric, taken at this rate.
+    pub fn clip(rate: f64, length: f64) -> f64 {
+        let scaled = rate * rate * length;
+        if scaled > TRUST { (TRUST / scaled).sqrt() } else { 1.0 }
+    }
+
+    /// Whether the mean loss of a batch is that of a healthy run.
+    pub fn batch_is_good(&self, loss: f64) -> bool {
+        loss <= BAD_BATCH * self.reference
+    }
+
+    /// Keeps the weights of a good pass; says whether it was one.
+    pub fn keep(&mut self, layers: &[Layer<T>], loss: f64) -> bool {
+        let good =
+            loss <= BAD_PASS * self.reference && layers.iter().all(|layer| layer.half_square().is_finite());
+        if good {
+            for (kept, layer) in self.snapshot.iter_mut().zip(layers) {
+                kept.assign(&layer.weights);
+            }
+        }
+        good
+    }
+
+    /// For a run that ends in mid-pass: the last good weights, should the current ones overflow.
+    pub fn drop_non_finite(&self, layers: &mut [Layer<T>]) {
+        if !layers.iter().all(|layer| layer.half_square().is_finite()) {
+            self.restore(layers);
+        }
+    }
+
+    fn restore(&self, layers: &mut [Layer<T>]) {
+        for (layer, kept) in layers.iter_mut().zip(&self.snapshot) {
+            layer.restore(kept);
+        }
+    }
+
+    /// Returns to the last good weights, at half the rate.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when that was done too often.
+    pub fn recover(&mut self, layers: &mut [Layer<T>], schedule: &mut Schedule, pass: usize) -> Result<()> {
+        self.retries += 1;
+        if self.retries > MAX_RETRIES {
+            return Err(Error::Diverged { pass, retries: MAX_RETRIES });
+        }
+        schedule.halve();
+        self.restore(layers);
+        Ok(())
+    }
+}

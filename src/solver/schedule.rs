@@ -1,0 +1,81 @@
+//! When and how far to step: the rate of the weight blocks, the refreshes of their metrics.
+
+use crate::spec::Options;
+
+/// Share of the first pass over which the rate rises to its start value: random weights have no
+/// metric yet worth a full step.
+const WARM_UP: f64 = 0.25;
+
+/// Falls linearly to 0 over the run; metrics are refreshed at steps 0, 1, 2, 4, ..., then once a
+/// pass.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    top: f64,
+    step: usize,
+    steps_per_pass: usize,
+    warm_up: f64,
+    /// The rate falls from `from` times `top` at step `start` to 0 at step `end`.
+    from: f64,
+    start: usize,
+    end: usize,
+    next_refresh: usize,
+}
+
+impl Schedule {
+    pub fn new(options: &Options, n_samples: usize) -> Self {
+        let steps_per_pass = n_samples.div_ceil(options.batch_size);
+        Self {
+            top: options.learning_rate,
+            step: 0,
+            steps_per_pass,
+            warm_up: (WARM_UP * steps_per_pass as f64).max(1.0),
+            from: 1.0,
+            start: 0,
+            end: steps_per_pass * options.max_iter,
+            next_refresh: 0,
+        }
+    }
+
+    /// η of the current step.
+    pub fn rate(&self) -> f64 {
+        let rise = ((self.step + 1) as f64 / self.warm_up).min(1.0);
+        self.top * rise * self.level()
+    }
+
+    fn level(&self) -> f64 {
+        let done = (self.step - self.start) as f64 / (self.end - self.start).max(1) as f64;
+        self.from * (1.0 - done).max(0.0)
+    }
+
+    /// Goes on to the next step.
+    pub fn advance(&mut self) {
+        self.step += 1;
+    }
+
+    /// True when the metrics should be refreshed before this step; asked once a step.
+    pub fn refresh_due(&mut self) -> bool {
+        let due = self.step >= self.next_refresh;
+        if due {
+            self.next_refresh = self.step + self.step.clamp(1, self.steps_per_pass);
+        }
+        due
+    }
+
+    /// Halves the rate for the rest of the run.
+    pub fn halve(&mut self) {
+        self.top *= 0.5;
+    }
+
+    /// Lets the rate fall to 0 within `passes` passes, if it would not sooner.
+    pub fn wind_down(&mut self, passes: usize) {
+        let end = self.step + passes * self.steps_per_pass;
+        if end < self.end {
+            (self.from, self.start, self.end) = (self.level(), self.step, end);
+        }
+    }
+
+    /// True when the rate has reached 0.
+    pub fn finished(&self) -> bool {
+        self.step >= self.end
+    }
+}

@@ -1,0 +1,108 @@
+//! From a start to weights in mapped coordinates, and back to a network.
+
+use super::input_map::InputMap;
+use super::layers::{Layer, random_weights};
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::spec::Options;
+use ndarray::{Array2, s};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// Share of the first layer's weight, in the metric of the inputs, that the map may lose.
+const LOSS_ALLOWED: f64 = 1e-3;
+
+/// The input map and the layers' weights at the start: random, or those of `network`.
+///
+/// Hidden weights are drawn for centred, scaled inputs; output weights are 0, so that training
+/// starts from the constant prediction.
+///
+/// # Errors
+/// [`Error::Shape`] when the network does not fit the problem.
+pub(super) fn start<T: Real>(
+    problem: &Problem<'_, T>,
+    options: &Options,
+    network: Option<&Network<T>>,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Result<(InputMap<T>, Vec<Layer<T>>)> {
+    let mut map = InputMap::fit(problem, options, false, rng)?;
+    let Some(network) = network else {
+        let layers = random_layers(problem, options, &map, rng);
+        return Ok((map, layers));
+    };
+    check(network, problem, options)?;
+    let (coef, intercept) = (&network.coefs[0], &network.intercepts[0]);
+    let mut first = map.unfold(coef.view(), intercept.view());
+    if map.lost_share(coef.view(), first.view()) > LOSS_ALLOWED {
+        // The given weights reach beyond the leading directions: keep them all.
+        map = InputMap::fit(problem, options, true, rng)?;
+        first = map.unfold(coef.view(), intercept.view());
+    }
+    let rest = network.coefs[1..].iter().zip(&network.intercepts[1..]).map(|(coef, intercept)| {
+        let mut weights = with_intercept(coef);
+        weights.row_mut(coef.nrows()).assign(intercept);
+        weights
+    });
+    let layers = std::iter::once(first).chain(rest).map(Layer::new).collect();
+    Ok((map, layers))
+}
+
+fn random_layers<T: Real>(
+    problem: &Problem<'_, T>,
+    options: &Options,
+    map: &InputMap<T>,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Vec<Layer<T>> {
+    let mut n_in = problem.n_features();
+    let mut layers = Vec::with_capacity(options.hidden_layer_sizes.len() + 1);
+    for &units in &options.hidden_layer_sizes {
+        let weights = random_weights(n_in, units, options.activation, rng);
+        layers.push(Layer::new(if layers.is_empty() {
+            map.restrict(weights.view())
+        } else {
+            with_intercept(&weights)
+        }));
+        n_in = units;
+    }
+    let inputs = if layers.is_empty() { map.n_components() } else { n_in };
+    layers.push(Layer::new(Array2::zeros((inputs + 1, problem.n_outputs()))));
+    layers
+}
+
+fn with_intercept<T: Real>(weights: &Array2<T>) -> Array2<T> {
+    let mut augmented = Array2::zeros((weights.nrows() + 1, weights.ncols()));
+    augmented.slice_mut(s![..weights.nrows(), ..]).assign(weights);
+    augmented
+}
+
+fn check<T: Real>(network: &Network<T>, problem: &Problem<'_, T>, options: &Options) -> Result<()> {
+    network.check(problem.n_features())?;
+    let got: Vec<usize> = network.coefs.iter().map(Array2::ncols).collect();
+    let mut expected = options.hidden_layer_sizes.clone();
+    expected.push(problem.n_outputs());
+    if got == expected {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        argument: "the units of the starting network".into(),
+        got,
+        expected: format!("{expected:?}"),
+    })
+}
+
+/// The network for raw inputs.
+pub(super) fn fold<T: Real>(layers: &[Layer<T>], map: &InputMap<T>, options: &Options) -> Network<T> {
+    let mut coefs = Vec::with_capacity(layers.len());
+    let mut intercepts = Vec::with_capacity(layers.len());
+    for (l, layer) in layers.iter().enumerate() {
+        let rows = layer.weights.nrows() - 1;
+        let (coef, intercept) = match l {
+            0 => map.fold(layer.weights.view()),
+            _ => (layer.weights.slice(s![..rows, ..]).to_owned(), layer.weights.row(rows).to_owned()),
+        };
+        coefs.push(coef);
+        intercepts.push(intercept);
+    }
+    Network { coefs, intercepts, activation: options.activation }
+}

@@ -1,0 +1,171 @@
+//! Stochastic lifted block-coordinate descent.
+//!
+//! ```text
+//! fit the input map; draw weights
+//! for each pass, for each batch:
+//!     x_l ← φ(W_lᵀ x_{l−1}),  l = 1..L−1                          forward
+//!     x_l ← φ(z_l − W_{l+1} δ_{l+1}/λ),  δ_l ← λ(φ(z_l) − x_l)     activation blocks, l = L−1..1
+//!     W_l ← W_l − η (G_l + ε I)⁻¹ (mean x_{l−1} δ_lᵀ + α W_l)      weight blocks, with momentum
+//! fold the input map into W_1
+//! ```
+//!
+//! η falls linearly to 0. As λ → ∞ a step is the gradient of the plain network preconditioned by
+//! the Gram matrices of the layers' inputs (Benzing 2022); finite λ never asks for φ′.
+
+use super::control::{Control, PassReport, Status};
+use super::layers::Layer;
+use super::memory::check_memory;
+use super::pass::{Batch, Data, Totals};
+use super::progress::Progress;
+use super::safeguard::Safeguard;
+use super::schedule::Schedule;
+use super::start::{fold, start};
+use crate::error::Result;
+use crate::network::Network;
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::spec::Options;
+use ndarray::Array2;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::time::Instant;
+
+/// Rows, beside twice the width of the network, from which metrics are estimated.
+const METRIC_ROWS: usize = 1024;
+
+/// The outcome of a fit.
+#[derive(Debug)]
+#[must_use]
+pub struct Solution<T> {
+    /// Weights in the units of the original inputs.
+    pub network: Network<T>,
+    /// Mean training loss of each pass, penalty included.
+    pub loss_curve: Vec<f64>,
+    /// Score on the validation data after each pass.
+    pub validation_scores: Vec<f64>,
+    /// Passes begun.
+    pub n_iter: usize,
+    /// Directions of the inputs that the first layer was trained in.
+    pub n_components: usize,
+    /// How often the step was halved to keep the iterates bounded.
+    pub n_retries: usize,
+    /// Why training ended.
+    pub status: Status,
+}
+
+/// Trains a network on `problem`, from `network` or from random weights.
+///
+/// With `validation`, the weights of the pass with the best mean score on it are kept. Runs on the
+/// threads of the current rayon pool; the same seed gives the same bits for every number of them.
+///
+/// # Errors
+/// [`Error::Memory`](crate::error::Error::Memory), [`Error::Shape`](crate::error::Error::Shape)
+/// for a start that does not fit, [`Error::Factorisation`](crate::error::Error::Factorisation),
+/// [`Error::Diverged`](crate::error::Error::Diverged).
+pub fn stochastic<T: Real>(
+    problem: &Problem<'_, T>,
+    options: &Options,
+    network: Option<&Network<T>>,
+    validation: Option<&Problem<'_, T>>,
+    control: &mut (impl Control + ?Sized),
+) -> Result<Solution<T>> {
+    let clock = Instant::now();
+    check_memory(problem, options)?;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+    let (map, mut layers) = start(problem, options, network, &mut rng)?;
+    let inputs = map.apply(problem.x());
+    let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
+    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x())));
+    let mut batch = Batch::new(&layers, options);
+    let mut order: Vec<usize> = (0..problem.n_samples()).collect();
+    let metric_rows = metric_rows(&layers, order.len());
+    let reference = batch.reference_loss(&layers, data, &order[..metric_rows]);
+    let mut safeguard = Safeguard::new(&layers, reference);
+    let mut schedule = Schedule::new(options, order.len());
+    let mut progress = Progress::new(options);
+    let mut status = Status::MaxIter;
+    let mut pass = 0;
+
+    'training: while !schedule.finished() {
+        pass += 1;
+        order.shuffle(&mut rng);
+        let mut totals = Totals::default();
+        for rows in order.chunks(options.batch_size) {
+            if control.stop_requested() {
+                status = Status::Interrupted;
+                break 'training;
+            }
+            if schedule.refresh_due() {
+                batch.refresh_metrics(&mut layers, data, &order[..metric_rows], options.hidden_damping)?;
+            }
+            let part = batch.gradients(&mut layers, data, rows, options.ridge);
+            if safeguard.batch_is_good(part.loss / rows.len() as f64) {
+                weight_blocks(&mut layers, schedule.rate(), options.momentum, &batch);
+            } else {
+                safeguard.recover(&mut layers, &mut schedule, pass)?;
+            }
+            totals = totals.plus(part);
+            schedule.advance();
+        }
+        let loss = totals.loss / order.len() as f64;
+        if !safeguard.keep(&layers, loss) {
+            safeguard.recover(&mut layers, &mut schedule, pass)?;
+        }
+        let penalised = loss + options.ridge * layers.iter().map(Layer::half_square).sum::<f64>();
+        let score = held_out.as_ref().map(|held_out| held_out.score(&mut batch, &layers));
+        progress.note(&layers, penalised, score, &mut schedule);
+        let seconds = clock.elapsed().as_secs_f64();
+        control.pass_done(&PassReport { pass, loss: penalised, validation_score: score, seconds });
+    }
+
+    if status == Status::Interrupted {
+        safeguard.drop_non_finite(&mut layers);
+    } else if progress.converged() {
+        status = Status::Converged;
+    }
+    progress.restore_best(&mut layers);
+    Ok(Solution {
+        network: fold(&layers, &map, options),
+        loss_curve: progress.loss_curve,
+        validation_scores: progress.validation_scores,
+        n_iter: pass,
+        n_components: map.n_components(),
+        n_retries: safeguard.retries(),
+        status,
+    })
+}
+
+/// One step of all weight blocks: each in its own metric, all within one trust region.
+fn weight_blocks<T: Real>(layers: &mut [Layer<T>], rate: f64, momentum: f64, batch: &Batch<T>) {
+    let threads = batch.threads();
+    let length: f64 = layers.iter_mut().map(|layer| layer.solve(threads)).sum();
+    let clip = Safeguard::<T>::clip(rate, length);
+    for layer in layers {
+        layer.descend(T::of(rate), T::of(momentum), T::of(clip), threads);
+    }
+}
+
+fn metric_rows<T: Real>(layers: &[Layer<T>], n_samples: usize) -> usize {
+    let width = layers[1..].iter().map(|layer| layer.weights.nrows()).max().unwrap_or(0);
+    METRIC_ROWS.max(2 * width).min(n_samples)
+}
+
+/// Validation data in mapped coordinates.
+struct HeldOut<'a, 'p, T> {
+    problem: &'a Problem<'p, T>,
+    inputs: Array2<T>,
+    rows: Vec<usize>,
+}
+
+impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
+    fn new(problem: &'a Problem<'p, T>, inputs: Array2<T>) -> Self {
+        Self { problem, inputs, rows: (0..problem.n_samples()).collect() }
+    }
+
+    fn score(&self, batch: &mut Batch<T>, layers: &[Layer<T>]) -> f64 {
+        let data =
+            Data { inputs: &self.inputs, targets: self.problem.targets(), weights: self.problem.weights() };
+        batch.evaluate(layers, data, &self.rows).score / self.rows.len() as f64
+    }
+}

@@ -1,0 +1,229 @@
+//! What a user chooses ([`Spec`]) and what the solver runs on ([`Options`]).
+//!
+//! Only [`Spec::check`] makes [`Options`]; it resolves every automatic choice.
+//!
+//! | parameter | default | rationale |
+//! |---|---|---|
+//! | `alpha` | 3 | divided by n, as in scikit-learn: the strength that small tables want in proportion to 1/n |
+//! | `penalty_weight` | 10 | λ: large enough that an activation block moves x by a small step, small enough for single precision |
+//! | `batch_size` | n/100 to the nearest power of two in 32..512 | many steps on small tables, efficient products on large ones |
+//! | `max_iter` | see [`auto_max_iter`] | steps grow more slowly than n |
+//! | `learning_rate_init` | see [`auto_learning_rate`] | grows with the batch as its noise falls |
+//! | `momentum` | 0.9 | heavy ball; 0 halves the progress per pass |
+//! | `damping` | see [`auto_damping`] | relative to the mean eigenvalue of each layer's Gram matrix |
+//! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance | fewer products and better generalisation |
+
+use crate::activation::ActivationKind;
+use crate::error::{Error, Result};
+use crate::loss::LossKind;
+
+/// How inputs are scaled before training; the scaling is folded into the first layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scaling {
+    /// One scale when features appear to share a unit, one per feature otherwise.
+    Auto,
+    /// One scale for all features.
+    Global,
+    /// Unit variance for every feature.
+    Feature,
+    /// Inputs are centred only.
+    None,
+}
+
+impl Scaling {
+    const ALL: [(&'static str, Scaling); 4] = [
+        ("auto", Scaling::Auto),
+        ("global", Scaling::Global),
+        ("feature", Scaling::Feature),
+        ("none", Scaling::None),
+    ];
+
+    /// Looks a name up.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`].
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, scaling)| scaling).ok_or_else(|| {
+            Error::UnknownName {
+                name: "scale",
+                got: name.into(),
+                choices: Self::ALL.iter().map(|&(known, _)| known).collect(),
+            }
+        })
+    }
+}
+
+/// How many leading directions of the inputs the first layer is trained in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Components {
+    /// [`Components::All`] up to [`NARROW`] features, otherwise [`AUTO_SHARE`] of the variance.
+    Auto,
+    /// Every direction.
+    All,
+    /// This many.
+    Count(usize),
+    /// As many as hold this share of the variance, in (0, 1).
+    Share(f64),
+}
+
+/// Number of features up to which every direction of the inputs is kept.
+pub const NARROW: usize = 128;
+
+/// Share of the variance that is kept of wider inputs.
+pub const AUTO_SHARE: f64 = 0.95;
+
+/// The user's choices; `None` is an automatic choice.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)] // the fields of Options, which are documented
+pub struct Spec {
+    pub loss: LossKind,
+    pub hidden_layer_sizes: Vec<usize>,
+    pub activation: ActivationKind,
+    pub alpha: f64,
+    pub penalty_weight: f64,
+    pub scaling: Scaling,
+    pub components: Components,
+    pub damping: Option<(f64, f64)>,
+    pub batch_size: Option<usize>,
+    pub max_iter: Option<usize>,
+    pub learning_rate: Option<f64>,
+    pub momentum: f64,
+    pub tol: f64,
+    pub n_iter_no_change: usize,
+    pub seed: u64,
+    pub threads: usize,
+    pub memory_limit: Option<u64>,
+}
+
+/// Checked choices, every automatic one resolved.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Loss on the logits.
+    pub loss: LossKind,
+    /// Units of each hidden layer; may be empty (a linear model).
+    pub hidden_layer_sizes: Vec<usize>,
+    /// Activation of the hidden layers.
+    pub activation: ActivationKind,
+    /// Ridge penalty on the weights, already divided by the number of samples.
+    pub ridge: f64,
+    /// λ, the weight of the divergence that ties a lifted variable to its layer.
+    pub penalty_weight: f64,
+    /// How inputs are scaled.
+    pub scaling: Scaling,
+    /// Directions of the inputs that are kept.
+    pub components: Components,
+    /// Damping of the input layer's metric, times the mean eigenvalue.
+    pub input_damping: f64,
+    /// Damping of the other layers' metrics, times the mean eigenvalue.
+    pub hidden_damping: f64,
+    /// Samples a step.
+    pub batch_size: usize,
+    /// Passes over the data.
+    pub max_iter: usize,
+    /// η, the step of the weight blocks at the start.
+    pub learning_rate: f64,
+    /// Heavy-ball momentum, in [0, 1).
+    pub momentum: f64,
+    /// A pass counts as progress when it lowers the loss by more than this.
+    pub tol: f64,
+    /// Passes without progress after which training stops.
+    pub n_iter_no_change: usize,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Bytes of working memory allowed.
+    pub memory_limit: Option<u64>,
+}
+
+impl Spec {
+    /// Checks every choice and resolves the automatic ones for `n` samples of `d` features.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] names the first parameter outside its range.
+    pub fn check(self, n: usize, d: usize) -> Result<Options> {
+        for &units in &self.hidden_layer_sizes {
+            require(units > 0, "hidden_layer_sizes", units, "a sequence of positive integers")?;
+        }
+        require(self.alpha >= 0.0 && self.alpha.is_finite(), "alpha", self.alpha, "finite and at least 0")?;
+        require(
+            self.penalty_weight > 0.0 && self.penalty_weight.is_finite(),
+            "penalty_weight",
+            self.penalty_weight,
+            "finite and above 0",
+        )?;
+        require((0.0..1.0).contains(&self.momentum), "momentum", self.momentum, "in the interval [0, 1)")?;
+        require(self.tol >= 0.0, "tol", self.tol, "at least 0")?;
+        require(self.n_iter_no_change > 0, "n_iter_no_change", self.n_iter_no_change, "at least 1")?;
+        require(self.threads > 0, "n_jobs", self.threads, "at least one thread")?;
+        match self.components {
+            Components::Count(k) => require(k > 0, "n_components", k, "at least 1")?,
+            Components::Share(share) => {
+                require(share > 0.0 && share < 1.0, "n_components", share, "a share in (0, 1)")?;
+            }
+            Components::Auto | Components::All => {}
+        }
+        let batch_size = self.batch_size.unwrap_or_else(|| auto_batch_size(n)).min(n);
+        require(batch_size > 0, "batch_size", batch_size, "at least 1")?;
+        let max_iter = self.max_iter.unwrap_or_else(|| auto_max_iter(n));
+        require(max_iter > 0, "max_iter", max_iter, "at least 1")?;
+        let learning_rate = self.learning_rate.unwrap_or_else(|| auto_learning_rate(batch_size));
+        require(
+            learning_rate > 0.0 && learning_rate.is_finite(),
+            "learning_rate_init",
+            learning_rate,
+            "finite and above 0",
+        )?;
+        let (input_damping, hidden_damping) = self.damping.unwrap_or_else(|| auto_damping(d));
+        for damping in [input_damping, hidden_damping] {
+            require(damping > 0.0 && damping.is_finite(), "damping", damping, "finite and above 0")?;
+        }
+        Ok(Options {
+            loss: self.loss,
+            hidden_layer_sizes: self.hidden_layer_sizes,
+            activation: self.activation,
+            ridge: self.alpha / n as f64,
+            penalty_weight: self.penalty_weight,
+            scaling: self.scaling,
+            components: self.components,
+            input_damping,
+            hidden_damping,
+            batch_size,
+            max_iter,
+            learning_rate,
+            momentum: self.momentum,
+            tol: self.tol,
+            n_iter_no_change: self.n_iter_no_change,
+            seed: self.seed,
+            threads: self.threads,
+            memory_limit: self.memory_limit,
+        })
+    }
+}
+
+fn require(holds: bool, name: &'static str, got: impl ToString, allowed: &'static str) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::Parameter { name, got: got.to_string(), allowed }) }
+}
+
+/// A hundredth of the samples, to the nearest power of two, within 32 and 512.
+pub fn auto_batch_size(n: usize) -> usize {
+    let exponent = (n as f64 / 100.0).max(1.0).log2().round() as u32;
+    (1usize << exponent.min(9)).max(32)
+}
+
+/// Passes over the data: 30 up to 5,000 samples, then falling with √n to no fewer than 6.
+pub fn auto_max_iter(n: usize) -> usize {
+    let passes = 30.0 * (5000.0 / n as f64).sqrt();
+    (passes.round() as usize).clamp(6, 30)
+}
+
+/// Step for a batch size.
+pub fn auto_learning_rate(batch_size: usize) -> f64 {
+    (0.3 * (batch_size as f64 / 32.0).powf(0.75)).min(3.0)
+}
+
+/// Damping of the input layer and of the others, times the mean eigenvalue.
+pub fn auto_damping(d: usize) -> (f64, f64) {
+    if d <= NARROW { (1.0, 1.0) } else { (3.0, 3.0) }
+}
