@@ -167,7 +167,8 @@ fn mean_one<T: Real>(weights: ArrayView1<'_, T>, n: usize) -> Result<Array1<T>> 
             allowed: "0 or more for every sample",
         });
     }
-    let mean = weights.iter().map(|w| w.f64()).sum::<f64>() / n as f64;
+    // Divided before the sum, which could overflow.
+    let mean = weights.iter().map(|w| w.f64() / n as f64).sum::<f64>();
     if mean <= 0.0 {
         return Err(Error::Parameter {
             name: "sample_weight",

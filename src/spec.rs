@@ -4,9 +4,9 @@
 //!
 //! | parameter | default | rationale |
 //! |---|---|---|
-//! | `alpha` | 3 | divided by n, as in scikit-learn: the strength that small tables want in proportion to 1/n |
+//! | `alpha` | see [`auto_alpha`] | divided by n, as in scikit-learn: small tables want a penalty in proportion to 1/n, large sets more |
 //! | `penalty_weight` | 10 | λ: large enough that an activation block moves x by a small step, small enough for single precision |
-//! | `batch_size` | n/100 to the nearest power of two in 32..512 | many steps on small tables, efficient products on large ones |
+//! | `batch_size` | n/100 to the nearest power of two in 32..512, less for a run of few passes | many steps on small tables, efficient products on large ones |
 //! | `max_iter` | see [`auto_max_iter`] | steps grow more slowly than n |
 //! | `learning_rate_init` | see [`auto_learning_rate`] | grows with the batch as its noise falls |
 //! | `momentum` | 0.9 | heavy ball; 0 halves the progress per pass |
@@ -69,6 +69,9 @@ pub enum Components {
 /// Number of features up to which every direction of the inputs is kept.
 pub const NARROW: usize = 128;
 
+/// Steps that a run of few passes should have.
+const LEAST_STEPS: f64 = 400.0;
+
 /// Share of the variance that is kept of wider inputs.
 pub const AUTO_SHARE: f64 = 0.95;
 
@@ -79,7 +82,7 @@ pub struct Spec {
     pub loss: LossKind,
     pub hidden_layer_sizes: Vec<usize>,
     pub activation: ActivationKind,
-    pub alpha: f64,
+    pub alpha: Option<f64>,
     pub penalty_weight: f64,
     pub scaling: Scaling,
     pub components: Components,
@@ -146,7 +149,8 @@ impl Spec {
         for &units in &self.hidden_layer_sizes {
             require(units > 0, "hidden_layer_sizes", units, "a sequence of positive integers")?;
         }
-        require(self.alpha >= 0.0 && self.alpha.is_finite(), "alpha", self.alpha, "finite and at least 0")?;
+        let alpha = self.alpha.unwrap_or_else(|| auto_alpha(n));
+        require(alpha >= 0.0 && alpha.is_finite(), "alpha", alpha, "finite and at least 0")?;
         require(
             self.penalty_weight > 0.0 && self.penalty_weight.is_finite(),
             "penalty_weight",
@@ -164,10 +168,10 @@ impl Spec {
             }
             Components::Auto | Components::All => {}
         }
-        let batch_size = self.batch_size.unwrap_or_else(|| auto_batch_size(n)).min(n);
-        require(batch_size > 0, "batch_size", batch_size, "at least 1")?;
         let max_iter = self.max_iter.unwrap_or_else(|| auto_max_iter(n));
         require(max_iter > 0, "max_iter", max_iter, "at least 1")?;
+        let batch_size = self.batch_size.unwrap_or_else(|| auto_batch_size(n, max_iter)).min(n);
+        require(batch_size > 0, "batch_size", batch_size, "at least 1")?;
         let learning_rate = self.learning_rate.unwrap_or_else(|| auto_learning_rate(batch_size));
         require(
             learning_rate > 0.0 && learning_rate.is_finite(),
@@ -183,7 +187,7 @@ impl Spec {
             loss: self.loss,
             hidden_layer_sizes: self.hidden_layer_sizes,
             activation: self.activation,
-            ridge: self.alpha / n as f64,
+            ridge: alpha / n as f64,
             penalty_weight: self.penalty_weight,
             scaling: self.scaling,
             components: self.components,
@@ -206,15 +210,26 @@ fn require(holds: bool, name: &'static str, got: impl ToString, allowed: &'stati
     if holds { Ok(()) } else { Err(Error::Parameter { name, got: got.to_string(), allowed }) }
 }
 
-/// A hundredth of the samples, to the nearest power of two, within 32 and 512.
-pub fn auto_batch_size(n: usize) -> usize {
-    let exponent = (n as f64 / 100.0).max(1.0).log2().round() as u32;
-    (1usize << exponent.min(9)).max(32)
+/// A hundredth of the samples, and few enough for [`LEAST_STEPS`] steps, to the nearest power of
+/// two within 32 and 512.
+pub fn auto_batch_size(n: usize, max_iter: usize) -> usize {
+    let n = n as f64;
+    let size = (n / 100.0).min(n * max_iter as f64 / LEAST_STEPS);
+    let exponent = size.log2().round().clamp(5.0, 9.0) as u32;
+    1 << exponent
+}
+
+/// Samples up to which a data set counts as small.
+const SMALL: f64 = 5000.0;
+
+/// Ridge penalty before division by n: 3 up to 5,000 samples, then growing with √n.
+pub fn auto_alpha(n: usize) -> f64 {
+    3.0 * (n as f64 / SMALL).sqrt().max(1.0)
 }
 
 /// Passes over the data: 30 up to 5,000 samples, then falling with √n to no fewer than 6.
 pub fn auto_max_iter(n: usize) -> usize {
-    let passes = 30.0 * (5000.0 / n as f64).sqrt();
+    let passes = 30.0 * (SMALL / n as f64).sqrt();
     (passes.round() as usize).clamp(6, 30)
 }
 
@@ -225,5 +240,5 @@ pub fn auto_learning_rate(batch_size: usize) -> f64 {
 
 /// Damping of the input layer and of the others, times the mean eigenvalue.
 pub fn auto_damping(d: usize) -> (f64, f64) {
-    if d <= NARROW { (1.0, 1.0) } else { (3.0, 3.0) }
+    if d <= NARROW { (1.0, 1.0) } else { (10.0, 3.0) }
 }

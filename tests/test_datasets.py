@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.datasets
-from liftnet import datasets
 from sklearn.utils import Bunch
+
+from liftnet import datasets
 
 CODES = {
     np.uint8: 0x08,
@@ -476,7 +477,7 @@ def test_names(places, name):
 @both
 def test_bad_subset(places, name, subset):
     """The message names the argument, what was given, and what is allowed."""
-    with pytest.raises(ValueError, match="subset.*all.*train.*test.*got") as raised:
+    with pytest.raises(ValueError, match=r"subset.*all.*train.*test.*got") as raised:
         LOADERS[name](subset=subset)
     assert repr(subset) in str(raised.value)
 

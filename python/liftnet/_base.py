@@ -18,6 +18,11 @@ from liftnet import _core
 from liftnet._threads import n_threads, physical_memory
 
 
+def _in_64_bits(value):
+    """Replace integers beyond the core's range by one that is as good as infinite."""
+    return int(min(value, 2**62)) if isinstance(value, Integral) else value
+
+
 class LiftedMLPBase(BaseEstimator):
     """Parameters, validation and training common to the lifted estimators."""
 
@@ -29,7 +34,7 @@ class LiftedMLPBase(BaseEstimator):
         # Names are checked by the core, which explains why some cannot be lifted.
         "activation": [str],
         "penalty_weight": [Interval(Real, 0, None, closed="neither")],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "batch_size": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -68,7 +73,7 @@ class LiftedMLPBase(BaseEstimator):
         activation="relu",
         *,
         penalty_weight=10.0,
-        alpha=3.0,
+        alpha="auto",
         batch_size="auto",
         learning_rate_init="auto",
         momentum=0.9,
@@ -108,14 +113,14 @@ class LiftedMLPBase(BaseEstimator):
     def _layer_sizes(self):
         """Hidden layer sizes as a tuple of positive integers."""
         sizes = self.hidden_layer_sizes
-        sizes = (sizes,) if isinstance(sizes, Integral) else tuple(np.ravel(sizes))
+        sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
         for size in sizes:
-            if not isinstance(size, Integral) or not 0 < size < 2**40:
+            if not isinstance(size, Integral) or size <= 0:
                 raise ValueError(
                     "hidden_layer_sizes must be a positive integer or a sequence of "
                     f"positive integers, got {self.hidden_layer_sizes!r}"
                 )
-        return tuple(int(size) for size in sizes)
+        return tuple(map(_in_64_bits, sizes))
 
     def _damping_pair(self):
         """Damping of the input layer and of the others, or None for automatic."""
@@ -132,7 +137,7 @@ class LiftedMLPBase(BaseEstimator):
 
     def _options(self, loss):
         def automatic(value):
-            return None if isinstance(value, str) else value
+            return None if isinstance(value, str) else _in_64_bits(value)
 
         _core.check_activation(self.activation)
         rng = check_random_state(self.random_state)
@@ -140,24 +145,24 @@ class LiftedMLPBase(BaseEstimator):
             "loss": loss,
             "hidden_layer_sizes": self._layer_sizes(),
             "activation": self.activation,
-            "alpha": self.alpha,
+            "alpha": automatic(self.alpha),
             "penalty_weight": self.penalty_weight,
             "scale": self.scale,
-            "n_components": self.n_components,
+            "n_components": _in_64_bits(self.n_components),
             "damping": self._damping_pair(),
             "batch_size": automatic(self.batch_size),
             "max_iter": automatic(self.max_iter),
             "learning_rate_init": automatic(self.learning_rate_init),
             "momentum": self.momentum,
             "tol": self.tol,
-            "n_iter_no_change": self.n_iter_no_change,
+            "n_iter_no_change": _in_64_bits(self.n_iter_no_change),
             "seed": int(rng.randint(np.iinfo(np.int32).max)),
             "n_threads": n_threads(self.n_jobs),
             "memory_limit": physical_memory(),
         }
 
     def _validate_X(self, X, *, reset, dtype=(np.float64, np.float32), **kwargs):
-        """scikit-learn's validation, with an error that names the non-finite feature."""
+        """Validate as scikit-learn does, but name the feature that is not finite."""
         checked = validate_data(
             self, X, reset=reset, dtype=dtype, ensure_all_finite=False, **kwargs
         )
@@ -222,9 +227,13 @@ class LiftedMLPBase(BaseEstimator):
     def _check_sample_weight(self, sample_weight, X):
         if sample_weight is None:
             return None
-        return _check_sample_weight(
-            sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+        weight = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
+        # Only ratios count. Weights of at most 1 can neither overflow in a sum nor
+        # vanish in single precision as a whole.
+        largest = weight.max()
+        return (weight / largest if largest > 0 else weight).astype(X.dtype)
 
     def _logits(self, X):
         """Logits of validated or raw inputs, shape (n_samples, n_outputs)."""

@@ -42,13 +42,14 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     penalty_weight : float, default=10.0
         :math:`\lambda > 0`, the weight of the divergence. Large values tend to
         plain gradients, small ones move the activations further in a step.
-    alpha : float, default=3.0
+    alpha : float or "auto", default="auto"
         Strength of the ridge penalty on the weights, divided by the number of samples
-        when added to the loss. The first layer is penalised in the coordinates of the
+        when added to the loss. "auto" is 3 for up to 5,000 samples and grows with the
+        square root of their number beyond. The first layer is penalised in the coordinates of the
         input map, in which its metric is the identity.
     batch_size : int or "auto", default="auto"
         Samples in a step; "auto" is a hundredth of the samples to the nearest power
-        of two, within 32 and 512.
+        of two, within 32 and 512, and less for a run of few passes.
     learning_rate_init : float or "auto", default="auto"
         Step of the weight blocks at the start; it falls linearly to 0 over the run.
         "auto" grows with the batch size.
@@ -193,6 +194,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             if not used.any():
                 raise ValueError("sample_weight is zero for every sample")
             X, y, sample_weight = X[used], y[used], sample_weight[used]
+        if sample_weight is not None and sample_weight.min() == sample_weight.max():
+            sample_weight = None
         encoder = LabelEncoder().fit(y)
         start = self._start(encoder.classes_, X) if self.warm_start else None
         if start is None:
@@ -203,7 +206,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         if n_classes < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes, but y "
-                f"holds one class: {self.classes_[0]!r}"
+                f"holds one class: {self.classes_.tolist()[0]!r}"
             )
         target = encoder.transform(y).astype(np.uint32)
         validation = None
@@ -322,12 +325,12 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
 def _refuse_mixed_labels(y):
     """Refuse strings beside numbers before NumPy makes strings of both."""
-    if isinstance(y, np.ndarray) and y.dtype != object:
+    dtype = getattr(y, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype != object:
         return
-    labels = getattr(y, "array", y)  # pandas
-    if not isinstance(labels, (list, tuple, np.ndarray)):
+    if not isinstance(y, (list, tuple)) and not hasattr(y, "__array__"):
         return
-    values = np.ravel(np.asarray(labels, dtype=object))
+    values = np.asarray(y, dtype=object).ravel()
     kinds = {"string" if isinstance(v, (str, bytes)) else "number" for v in values}
     if len(kinds) > 1:
         kinds = sorted({type(value).__name__ for value in values})

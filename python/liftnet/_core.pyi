@@ -14,7 +14,7 @@ class Options(TypedDict):
     loss: str
     hidden_layer_sizes: Sequence[int]
     activation: str
-    alpha: float
+    alpha: float | None
     penalty_weight: float
     scale: str
     n_components: int | float | str | None

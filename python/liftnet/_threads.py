@@ -17,9 +17,11 @@ def n_threads(n_jobs):
     Returns
     -------
     int
-        At least 1, at most what ``OMP_NUM_THREADS`` and ``RAYON_NUM_THREADS`` allow.
+        At least 1, at most what ``OMP_NUM_THREADS`` and ``RAYON_NUM_THREADS`` allow,
+        and no more than the machine has processors.
     """
     threads = effective_n_jobs(-1 if n_jobs is None else n_jobs)
+    threads = min(threads, os.cpu_count() or threads)
     for variable in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
         # OMP_NUM_THREADS may list one number per nesting level.
         cap = os.environ.get(variable, "").split(",")[0].strip()

@@ -1,5 +1,7 @@
 """Hand-over to and from PyTorch; the only module that imports it."""
 
+from itertools import pairwise
+
 import numpy as np
 
 try:
@@ -48,6 +50,8 @@ def to_torch(estimator, dtype=None, device=None):
     check_is_fitted(estimator)
     if dtype is None:
         dtype = torch.from_numpy(estimator.coefs_[0][:0]).dtype
+    if device is None:
+        device = torch.get_default_device()
     layers = []
     for coef, intercept in zip(estimator.coefs_, estimator.intercepts_, strict=True):
         if layers:
@@ -72,7 +76,8 @@ def from_torch(module, *, classes=None, **params):
         else are passed over: the module must return logits.
     classes : array-like of shape (n_classes,), default=None
         Labels in the order of the outputs, sorted; ``range(n_classes)`` by default.
-        A module with one output is a binary classifier.
+        A module with one output is a binary classifier; one with two becomes the
+        same: its only output is their difference, which gives the same probabilities.
     **params
         Further parameters of the estimator.
 
@@ -88,34 +93,39 @@ def from_torch(module, *, classes=None, **params):
         For a module of another structure; the message names the offending part.
     """
     linears, activation = _read(module)
-    sizes = [linears[0].in_features, *(linear.out_features for linear in linears)]
-    n_classes = max(2, sizes[-1])
+    n_classes = max(2, linears[-1].out_features)
     classes = np.arange(n_classes) if classes is None else np.asarray(classes)
     if classes.shape != (n_classes,) or not np.array_equal(np.unique(classes), classes):
         raise ValueError(
             f"classes must be {n_classes} distinct labels in sorted order for a module "
-            f"with {sizes[-1]} outputs, got {classes.tolist()}"
+            f"with {linears[-1].out_features} outputs, got {classes.tolist()}"
         )
-    fixed = {"hidden_layer_sizes": tuple(sizes[1:-1]), "activation": activation}
+    hidden = tuple(linear.out_features for linear in linears[:-1])
+    fixed = {"hidden_layer_sizes": hidden, "activation": activation}
     clash = fixed.keys() & params.keys()
     if clash:
         raise ValueError(
-            f"{', '.join(sorted(clash))} come from the module; do not pass"
+            f"{', '.join(sorted(clash))} come from the module; do not pass them"
         )
     estimator = LiftedMLPClassifier(**fixed, **{"warm_start": True, **params})
-    estimator.classes_ = classes
-    estimator.n_features_in_ = sizes[0]
-    estimator.n_layers_ = len(sizes)
-    estimator.n_outputs_ = sizes[-1]
-    estimator.out_activation_ = "logistic" if sizes[-1] == 1 else "softmax"
     weights = [_numpy(linear.weight) for linear in linears]
-    estimator.coefs_ = [np.ascontiguousarray(weight.T) for weight in weights]
-    estimator.intercepts_ = [
+    coefs = [np.ascontiguousarray(weight.T) for weight in weights]
+    intercepts = [
         np.zeros(linear.out_features, dtype=weights[0].dtype)
         if linear.bias is None
         else _numpy(linear.bias)
         for linear in linears
     ]
+    if linears[-1].out_features == 2:
+        coefs[-1] = np.diff(coefs[-1], axis=1)
+        intercepts[-1] = np.diff(intercepts[-1])
+    estimator.classes_ = classes
+    estimator.n_features_in_ = linears[0].in_features
+    estimator.n_layers_ = len(linears) + 1
+    estimator.n_outputs_ = len(intercepts[-1])
+    estimator.out_activation_ = "logistic" if n_classes == 2 else "softmax"
+    estimator.coefs_ = coefs
+    estimator.intercepts_ = intercepts
     return estimator
 
 
@@ -149,7 +159,7 @@ def _read(module):
         )
     if len(set(names)) > 1:
         raise ValueError(f"hidden layers must share one activation, got {names}")
-    for before, after in zip(linears, linears[1:], strict=False):
+    for before, after in pairwise(linears):
         if before.out_features != after.in_features:
             raise ValueError(f"{before} and {after} do not fit together")
     return linears, names[0] if names else "relu"

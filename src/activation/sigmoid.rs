@@ -48,11 +48,11 @@ impl<T: Real> Activation<T> for Tanh {
         T::of(0.5) * (entropy_term(T::one() + x) + entropy_term(T::one() - x))
     }
     fn conjugate(&self, z: T) -> T {
-        // ln cosh z = |z| + ln(1 + e^{−2|z|}) − ln 2, which loses small z: there z²/2 − z⁴/12.
+        // cosh z − 1 = 2 sinh²(z/2) keeps the digits of small z, the other form does not overflow.
         let a = z.abs();
-        if a < T::of(0.02) {
-            let s = a * a;
-            return s * (T::of(0.5) - s / T::of(12.0));
+        if a < T::one() {
+            let s = (T::of(0.5) * a).sinh();
+            return (s * s + s * s).ln_1p();
         }
         a + (T::of(-2.0) * a).exp().ln_1p() - T::of(std::f64::consts::LN_2)
     }
@@ -69,8 +69,7 @@ impl<T: Real> Activation<T> for Tanh {
         if x.abs() > T::one() {
             return T::infinity();
         }
-        // With p = (1 + x)/2 this is half the logistic divergence at 2z, up to its scale:
-        // tanh z = 2 logistic(2z) − 1.
+        // With p = (1 + x)/2 this is the logistic divergence at 2z: tanh z = 2 logistic(2z) − 1.
         let p = T::of(0.5) * (T::one() + x);
         Logistic.divergence(p, z + z)
     }

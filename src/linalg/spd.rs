@@ -15,12 +15,14 @@ const LEAF: usize = 64;
 /// LAPACK's own inverse would leave to the system's BLAS.
 ///
 /// # Errors
-/// [`Error::Factorisation`] when the damped matrix is not numerically positive definite.
+/// [`Error::Factorisation`] when the damped matrix is not finite or not numerically positive
+/// definite.
 pub fn damped_inverse<T: Real>(a: ArrayView2<'_, T>, damping: &[T], threads: Threads) -> Result<Array2<T>> {
     let mut work = a.to_owned();
     for (v, &d) in work.diag_mut().iter_mut().zip(damping) {
         *v += d;
     }
+    require_finite(work.view())?;
     invert(work.view_mut(), threads)?;
     Ok(work)
 }
@@ -30,7 +32,7 @@ fn invert<T: Real>(mut a: ArrayViewMut2<'_, T>, threads: Threads) -> Result<()> 
     if n <= LEAF {
         let inverse = a.mapv(T::f64).invc().map_err(|error| failed(n, &error))?;
         a.zip_mut_with(&inverse, |v, &w| *v = T::of(w));
-        return if a.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(failed(n, &"not finite")) };
+        return require_finite(a.view());
     }
     let half = n / 2;
     let (one, zero) = (T::one(), T::zero());
@@ -54,9 +56,10 @@ fn invert<T: Real>(mut a: ArrayViewMut2<'_, T>, threads: Threads) -> Result<()> 
 /// The lower Cholesky factor L of A = L Lᵀ, and L⁻¹.
 ///
 /// # Errors
-/// [`Error::Factorisation`] when A is not numerically positive definite.
+/// [`Error::Factorisation`] when A is not finite or not numerically positive definite.
 pub fn lower_factor(a: &Array2<f64>) -> Result<(Array2<f64>, Array2<f64>)> {
     let n = a.nrows();
+    require_finite(a.view())?;
     let factor = a.cholesky(UPLO::Lower).map_err(|error| failed(n, &error))?;
     let inverse = invert_lower(factor.view());
     Ok((factor, inverse))
@@ -85,6 +88,11 @@ fn invert_lower(l: ArrayView2<'_, f64>) -> Array2<f64> {
     inverse.slice_mut(s![..half, ..half]).assign(&first);
     inverse.slice_mut(s![half.., half..]).assign(&second);
     inverse
+}
+
+/// LAPACK lets some NaN and infinities through: 1/∞ passes for an inverse.
+fn require_finite<T: Real>(a: ArrayView2<'_, T>) -> Result<()> {
+    if a.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(failed(a.nrows(), &"not finite")) }
 }
 
 fn failed(size: usize, reason: &dyn std::fmt::Display) -> Error {

@@ -21,7 +21,7 @@ pub struct PySpec {
     loss: String,
     hidden_layer_sizes: Vec<usize>,
     activation: String,
-    alpha: f64,
+    alpha: Option<f64>,
     penalty_weight: f64,
     scale: String,
     n_components: PyComponents,

@@ -15,7 +15,7 @@ use crate::linalg::{LeadingEigen, Threads, add_upper_gram, leading_eigen, lower_
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::{AUTO_SHARE, Components, NARROW, Options, Scaling};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rand::seq::index;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
@@ -177,6 +177,14 @@ struct Standard<'a, T> {
 }
 
 impl<T: Real> Standard<'_, T> {
+    fn standardise(&self, row: &mut [T]) {
+        if let (Some(center), Some(scale)) = (self.center.as_slice(), self.scale.as_slice()) {
+            for ((v, &center), &scale) in row.iter_mut().zip(center).zip(scale) {
+                *v = (*v - center) * scale;
+            }
+        }
+    }
+
     fn rows<'b>(
         &self,
         rows: impl ExactSizeIterator<Item = usize>,
@@ -185,12 +193,13 @@ impl<T: Real> Standard<'_, T> {
     ) -> ArrayView2<'b, T> {
         let count = rows.len();
         for (row, mut out) in rows.zip(buffer.rows_mut()) {
-            let factor = root_weights.map_or(T::one(), |roots| roots[row]);
-            Zip::from(&mut out)
-                .and(self.x.row(row))
-                .and(self.center)
-                .and(self.scale)
-                .for_each(|out, &x, &center, &scale| *out = (x - center) * scale * factor);
+            out.assign(&self.x.row(row));
+            if let Some(out) = out.as_slice_mut() {
+                self.standardise(out);
+                if let Some(roots) = root_weights {
+                    out.iter_mut().for_each(|v| *v *= roots[row]);
+                }
+            }
         }
         buffer.slice(s![..count, ..])
     }
@@ -332,34 +341,32 @@ fn full_map<T: Real>(mut gram: Array2<f64>, damping: f64) -> Result<(Array2<T>, 
     Ok((forward, inverse))
 }
 
-/// Moments and range of each feature.
-#[derive(Clone)]
-struct Moments {
+/// Weighted moments about an origin, and the range, of each feature.
+struct Moments<T> {
     weight: f64,
     sum: Vec<f64>,
     squares: Vec<f64>,
-    low: Vec<f64>,
-    high: Vec<f64>,
+    low: Vec<T>,
+    high: Vec<T>,
 }
 
 /// Centre and scale of every feature; a constant feature has scale 0.
 fn standardisation<T: Real>(problem: &Problem<'_, T>, scaling: Scaling) -> (Array1<T>, Array1<T>) {
-    let x = problem.x();
-    let d = x.ncols();
-    // Moments about the first row: no cancellation for features with a large mean.
-    let origin: Vec<f64> = x.row(0).iter().map(|v| v.f64()).collect();
+    let d = problem.n_features();
+    // About the first row: no cancellation for features with a large mean.
+    let origin = problem.x().row(0).to_vec();
     let Moments { weight, sum, squares, low, high } = moments(problem, &origin);
     let mean: Vec<f64> = sum.iter().map(|s| s / weight).collect();
-    let center = (0..d).map(|j| T::of(origin[j] + mean[j])).collect();
+    let center = (0..d).map(|j| T::of(origin[j].f64() + mean[j])).collect();
+    let range: Vec<f64> = (0..d).map(|j| high[j].f64() - low[j].f64()).collect();
     let variance: Vec<f64> = (0..d)
         .map(|j| {
-            // Below rounding of the values themselves, a spread is noise.
-            let noise = T::epsilon().f64() * (origin[j].abs() + high[j] - low[j]);
+            // A spread no wider than the rounding of the values is noise.
+            let noise = T::epsilon().f64() * low[j].f64().abs().max(high[j].f64().abs());
             let v = squares[j] / weight - mean[j] * mean[j];
-            if high[j] - low[j] > 4.0 * noise && v > 0.0 { v } else { 0.0 }
+            if range[j] > 4.0 * noise && v > 0.0 { v } else { 0.0 }
         })
         .collect();
-    let range: Vec<f64> = (0..d).map(|j| high[j] - low[j]).collect();
     let varying: Vec<usize> = (0..d).filter(|&j| variance[j] > 0.0).collect();
     let scaling = match scaling {
         Scaling::Auto if share_a_unit(varying.iter().map(|&j| range[j]).collect()) => Scaling::Global,
@@ -388,56 +395,82 @@ fn share_a_unit(mut ranges: Vec<f64>) -> bool {
     twentieth * 20.0 >= most && least * 1000.0 >= most
 }
 
-fn moments<T: Real>(problem: &Problem<'_, T>, origin: &[f64]) -> Moments {
-    let d = origin.len();
+fn moments<T: Real>(problem: &Problem<'_, T>, origin: &[T]) -> Moments<T> {
     let rows = problem.n_samples().div_ceil(64).max(ROWS);
-    let x = problem.x();
-    let parts: Vec<Moments> = x
+    let parts: Vec<Moments<T>> = problem
+        .x()
         .axis_chunks_iter(Axis(0), rows)
         .into_par_iter()
         .enumerate()
         .map(|(chunk, block)| {
-            let mut part = Moments {
-                weight: 0.0,
-                sum: vec![0.0; d],
-                squares: vec![0.0; d],
-                low: vec![f64::INFINITY; d],
-                high: vec![f64::NEG_INFINITY; d],
-            };
-            for (i, row) in block.rows().into_iter().enumerate() {
-                let weight = problem.weights().map_or(1.0, |weights| weights[chunk * rows + i].f64());
-                part.add(weight, row, origin);
-            }
-            part
+            let weights = problem.weights();
+            let weights = weights.as_ref().map(|w| w.slice(s![chunk * rows..chunk * rows + block.nrows()]));
+            Moments::of(block, weights, origin)
         })
         .collect();
     // Merged in order: the same bits for every number of threads.
-    parts.into_iter().reduce(Moments::merge).unwrap_or_else(|| unreachable!("at least one row"))
+    parts.into_iter().fold(Moments::empty(origin.len()), Moments::merge)
 }
 
-impl Moments {
-    fn add<T: Real>(&mut self, weight: f64, row: ArrayView1<'_, T>, origin: &[f64]) {
-        if weight == 0.0 {
-            return;
+impl<T: Real> Moments<T> {
+    fn empty(d: usize) -> Self {
+        Self {
+            weight: 0.0,
+            sum: vec![0.0; d],
+            squares: vec![0.0; d],
+            low: vec![T::infinity(); d],
+            high: vec![T::neg_infinity(); d],
         }
-        self.weight += weight;
-        for (j, (&v, &o)) in row.iter().zip(origin).enumerate() {
-            let v = v.f64() - o;
-            self.sum[j] += weight * v;
-            self.squares[j] += weight * v * v;
-            self.low[j] = self.low[j].min(v);
-            self.high[j] = self.high[j].max(v);
+    }
+
+    /// Sums of a few rows in the caller's precision, these sums in double.
+    fn of(block: ArrayView2<'_, T>, weights: Option<ArrayView1<'_, T>>, origin: &[T]) -> Self {
+        const FEW: usize = 32;
+        let d = origin.len();
+        let mut total = Self::empty(d);
+        let mut tile = Array2::zeros((FEW, d));
+        let (mut sum, mut squares) = (vec![T::zero(); d], vec![T::zero(); d]);
+        for (few, rows) in block.axis_chunks_iter(Axis(0), FEW).enumerate() {
+            sum.fill(T::zero());
+            squares.fill(T::zero());
+            let mut tile = tile.slice_mut(s![..rows.nrows(), ..]);
+            tile.assign(&rows);
+            for (i, row) in tile.rows().into_iter().enumerate() {
+                let weight = weights.map_or(T::one(), |weights| weights[few * FEW + i]);
+                let Some(row) = row.as_slice() else { continue };
+                total.weight += weight.f64();
+                total.widen(row);
+                for (((sum, squares), &v), &o) in sum.iter_mut().zip(&mut squares).zip(row).zip(origin) {
+                    let v = v - o;
+                    *sum += weight * v;
+                    *squares += weight * v * v;
+                }
+            }
+            add(&mut total.sum, &sum);
+            add(&mut total.squares, &squares);
+        }
+        total
+    }
+
+    fn widen(&mut self, row: &[T]) {
+        for ((low, high), &v) in self.low.iter_mut().zip(&mut self.high).zip(row) {
+            *low = if v < *low { v } else { *low };
+            *high = if v > *high { v } else { *high };
         }
     }
 
     fn merge(mut self, other: Self) -> Self {
         self.weight += other.weight;
-        for j in 0..self.sum.len() {
-            self.sum[j] += other.sum[j];
-            self.squares[j] += other.squares[j];
-            self.low[j] = self.low[j].min(other.low[j]);
-            self.high[j] = self.high[j].max(other.high[j]);
-        }
+        add(&mut self.sum, &other.sum);
+        add(&mut self.squares, &other.squares);
+        self.widen(&other.low);
+        self.widen(&other.high);
         self
+    }
+}
+
+fn add<T: Real>(total: &mut [f64], part: &[T]) {
+    for (total, part) in total.iter_mut().zip(part) {
+        *total += part.f64();
     }
 }

@@ -29,8 +29,9 @@ pub(super) struct Data<'a, 't, T> {
 /// What one evaluation of rows gave, summed over them with their weights.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Totals {
-    pub loss: f64,
-    pub score: f64,
+    loss: f64,
+    score: f64,
+    rows: usize,
 }
 
 /// Buffers and constants of a batch.
@@ -118,7 +119,7 @@ impl<T: Real> Batch<T> {
 
     /// Mean loss of the rows, or that of logits 0 where it is larger.
     pub fn reference_loss(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> f64 {
-        let start = self.evaluate(layers, data, rows).loss;
+        let start = self.evaluate(layers, data, rows).mean_loss();
         let mut logits = vec![T::zero(); layers.last().map_or(0, |layer| layer.weights.ncols())];
         let mut null = 0.0;
         for &row in rows {
@@ -126,7 +127,7 @@ impl<T: Real> Batch<T> {
             let weight = data.weights.map_or(1.0, |weights| weights[row].f64());
             null += weight * self.loss.value_and_gradient(data.targets, row, &mut logits).f64();
         }
-        start.max(null) / rows.len() as f64
+        start.max(null / rows.len() as f64)
     }
 
     /// Mean Gram matrices of the inputs of all layers but the first, over the given rows.
@@ -192,7 +193,17 @@ impl<T: Real> Batch<T> {
 
 impl Totals {
     pub fn plus(self, other: Self) -> Self {
-        Self { loss: self.loss + other.loss, score: self.score + other.score }
+        Self { loss: self.loss + other.loss, score: self.score + other.score, rows: self.rows + other.rows }
+    }
+
+    /// Mean loss of the rows.
+    pub fn mean_loss(self) -> f64 {
+        self.loss / self.rows as f64
+    }
+
+    /// Mean score of the rows.
+    pub fn mean_score(self) -> f64 {
+        self.score / self.rows as f64
     }
 }
 
@@ -224,7 +235,9 @@ impl<T: Real> Chunk<T> {
     ) {
         self.rows = rows.len();
         for (&row, mut input) in rows.iter().zip(self.inputs[0].rows_mut()) {
-            input.assign(&data.inputs.row(row));
+            if let (Some(input), Some(row)) = (input.as_slice_mut(), data.inputs.row(row).as_slice()) {
+                input.copy_from_slice(row);
+            }
         }
         let hidden = layers.len() - 1;
         let all = s![..rows.len(), ..];
@@ -246,7 +259,7 @@ impl<T: Real> Chunk<T> {
 
     /// Logits become ∂ℓ/∂z_L; loss and score are summed.
     fn take_loss(&mut self, loss: &dyn Loss<T>, data: Data<'_, '_, T>, rows: &[usize]) {
-        self.totals = Totals::default();
+        self.totals = Totals { rows: rows.len(), ..Totals::default() };
         let Some(logits) = self.delta.last_mut() else { return };
         for (&row, mut z) in rows.iter().zip(logits.rows_mut()) {
             let Some(z) = z.as_slice_mut() else { return };

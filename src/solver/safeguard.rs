@@ -8,11 +8,11 @@ use ndarray::Array2;
 
 /// Largest squared length of a step in the metric; about twice the decrease of the loss that the
 /// quadratic model predicts for it (the KL clip of Ba, Grosse, Martens 2017).
-const TRUST: f64 = 0.3;
+const TRUST: f64 = 0.1;
 /// A batch this many times worse than the constant prediction means divergence.
 const BAD_BATCH: f64 = 8.0;
-/// A pass this many times worse likewise.
-const BAD_PASS: f64 = 1.5;
+/// The second half of a pass this many times worse means a rate too large for the batches' noise.
+const BAD_PASS: f64 = 1.05;
 /// Halvings of the rate after which the data, not the rate, must be at fault.
 const MAX_RETRIES: usize = 60;
 

@@ -6,6 +6,9 @@ use crate::spec::Options;
 /// metric yet worth a full step.
 const WARM_UP: f64 = 0.25;
 
+/// The least number of steps of that rise.
+const WARM_UP_STEPS: f64 = 10.0;
+
 /// Falls linearly to 0 over the run; metrics are refreshed at steps 0, 1, 2, 4, ..., then once a
 /// pass.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ impl Schedule {
             top: options.learning_rate,
             step: 0,
             steps_per_pass,
-            warm_up: (WARM_UP * steps_per_pass as f64).max(1.0),
+            warm_up: (WARM_UP * steps_per_pass as f64).max(WARM_UP_STEPS),
             from: 1.0,
             start: 0,
             end: steps_per_pass * options.max_iter,
@@ -45,6 +48,11 @@ impl Schedule {
     fn level(&self) -> f64 {
         let done = (self.step - self.start) as f64 / (self.end - self.start).max(1) as f64;
         self.from * (1.0 - done).max(0.0)
+    }
+
+    /// Batches in a pass.
+    pub fn steps_per_pass(&self) -> usize {
+        self.steps_per_pass
     }
 
     /// Goes on to the next step.

@@ -90,8 +90,8 @@ pub fn stochastic<T: Real>(
     'training: while !schedule.finished() {
         pass += 1;
         order.shuffle(&mut rng);
-        let mut totals = Totals::default();
-        for rows in order.chunks(options.batch_size) {
+        let (mut early, mut late) = (Totals::default(), Totals::default());
+        for (step, rows) in order.chunks(options.batch_size).enumerate() {
             if control.stop_requested() {
                 status = Status::Interrupted;
                 break 'training;
@@ -100,23 +100,25 @@ pub fn stochastic<T: Real>(
                 batch.refresh_metrics(&mut layers, data, &order[..metric_rows], options.hidden_damping)?;
             }
             let part = batch.gradients(&mut layers, data, rows, options.ridge);
-            if safeguard.batch_is_good(part.loss / rows.len() as f64) {
+            if safeguard.batch_is_good(part.mean_loss()) {
                 weight_blocks(&mut layers, schedule.rate(), options.momentum, &batch);
             } else {
                 safeguard.recover(&mut layers, &mut schedule, pass)?;
             }
-            totals = totals.plus(part);
+            let half = if 2 * step + 1 < schedule.steps_per_pass() { &mut early } else { &mut late };
+            *half = half.plus(part);
             schedule.advance();
         }
-        let loss = totals.loss / order.len() as f64;
-        if !safeguard.keep(&layers, loss) {
+        // The first half of a pass may still hold the transient of a start.
+        if !safeguard.keep(&layers, late.mean_loss()) {
             safeguard.recover(&mut layers, &mut schedule, pass)?;
         }
-        let penalised = loss + options.ridge * layers.iter().map(Layer::half_square).sum::<f64>();
+        let loss =
+            early.plus(late).mean_loss() + options.ridge * layers.iter().map(Layer::half_square).sum::<f64>();
         let score = held_out.as_ref().map(|held_out| held_out.score(&mut batch, &layers));
-        progress.note(&layers, penalised, score, &mut schedule);
+        progress.note(&layers, loss, score, &mut schedule);
         let seconds = clock.elapsed().as_secs_f64();
-        control.pass_done(&PassReport { pass, loss: penalised, validation_score: score, seconds });
+        control.pass_done(&PassReport { pass, loss, validation_score: score, seconds });
     }
 
     if status == Status::Interrupted {
@@ -166,6 +168,6 @@ impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
     fn score(&self, batch: &mut Batch<T>, layers: &[Layer<T>]) -> f64 {
         let data =
             Data { inputs: &self.inputs, targets: self.problem.targets(), weights: self.problem.weights() };
-        batch.evaluate(layers, data, &self.rows).score / self.rows.len() as f64
+        batch.evaluate(layers, data, &self.rows).mean_score()
     }
 }

@@ -1,0 +1,64 @@
+# make demo   watch a lifted network train beside scikit-learn's MLP, then continue in PyTorch
+# make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
+# make bench  the timed comparison with scikit-learn and PyTorch (about 20 minutes)
+#
+# Each does its own set-up, from a fresh clone and again only where something changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+RUST_SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
+
+export LIFTNET_DATA ?= $(wildcard ../shared/data)
+# Reproducible figures and logs.
+export MPLBACKEND := Agg
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: demo test bench setup lint test-rust test-python clean
+
+demo: $(STAMPS)/build
+	$(BIN)/python benchmarks/demo.py --figure docs/figures/demo.png
+
+# Cheapest first.
+test: lint test-rust test-python
+
+bench: $(STAMPS)/build
+	$(BIN)/python benchmarks/time_to_accuracy.py --figure docs/figures/time_to_accuracy.png
+
+setup: $(STAMPS)/build
+
+lint: $(STAMPS)/packages
+	cargo fmt --check
+	cargo clippy --locked --all-targets --quiet -- -D warnings
+	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --features python --quiet -- -D warnings
+	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks
+	$(BIN)/ruff check --quiet python tests benchmarks notebooks
+
+test-rust: $(STAMPS)/system
+	cargo test --locked --quiet
+
+test-python: $(STAMPS)/build
+	$(BIN)/python -m pytest -q
+
+# The system's side: a compiler, Rust, OpenBLAS, Python. Installs what is missing where it may.
+$(STAMPS)/system: tools/system.sh
+	tools/system.sh "$(PYTHON)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	mkdir -p $(STAMPS)
+	touch $@
+
+$(STAMPS)/packages: $(STAMPS)/system pyproject.toml tools/requirements.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python tools/requirements.py test)
+	touch $@
+
+$(STAMPS)/build: $(STAMPS)/packages $(RUST_SOURCES)
+	$(BIN)/maturin develop --release --locked --quiet
+	touch $@
+
+clean:
+	rm -rf $(VENV) target

@@ -1,0 +1,140 @@
+//! From weights to layers in mapped coordinates and back.
+
+use super::super::start::{fold, start};
+use super::{Labels, distance, for_both, normal, options, rng};
+use crate::activation::ActivationKind;
+use crate::error::Error;
+use crate::linalg::Threads;
+use crate::loss::LossKind;
+use crate::network::Network;
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::spec::{Components, Scaling};
+use ndarray::{Array1, Array2, Axis};
+
+for_both!(
+    a_start_folds_back_to_itself,
+    a_start_outside_the_leading_directions_keeps_them_all,
+    a_start_inside_the_leading_directions_keeps_them,
+    a_constant_feature_moves_into_the_intercept,
+    a_start_must_fit,
+    random_starts_have_the_variance_of_their_activation,
+);
+
+const N: usize = 300;
+const D: usize = 12;
+
+/// Features of falling variance, shifted.
+fn inputs<T: Real>() -> Array2<T> {
+    let mut x = normal::<T>(N, D, 1);
+    for (j, mut column) in x.columns_mut().into_iter().enumerate() {
+        column.mapv_inplace(|v| v * T::of(0.6f64.powi(j as i32)) + T::of(1.0 - 0.2 * j as f64));
+    }
+    x
+}
+
+fn network<T: Real>(sizes: &[usize]) -> Network<T> {
+    Network {
+        coefs: sizes.windows(2).map(|pair| normal(pair[0], pair[1], 2 + pair[1] as u64)).collect(),
+        intercepts: sizes[1..].iter().map(|&units| normal::<T>(1, units, 9).remove_axis(Axis(0))).collect(),
+        activation: ActivationKind::Tanh,
+    }
+}
+
+fn problem<'a, T: Real>(x: &'a Array2<T>, labels: &'a Labels<T>) -> Problem<'a, T> {
+    Problem::new(x.view(), labels.targets(), None, 3, LossKind::Squared).unwrap()
+}
+
+fn a_start_folds_back_to_itself<T: Real>() {
+    let (x, labels) = (inputs::<T>(), Labels::new(LossKind::Squared, N, 3));
+    for hidden in [vec![], vec![5], vec![5, 4]] {
+        let mut sizes = vec![D];
+        sizes.extend(&hidden);
+        sizes.push(3);
+        let given = network::<T>(&sizes);
+        let options = options(N, D, |spec| spec.hidden_layer_sizes = hidden.clone());
+        let (map, layers) = start(&problem(&x, &labels), &options, Some(&given), &mut rng(3)).unwrap();
+        let back = fold(&layers, &map, &options);
+        let tolerance = 2e3 * T::epsilon().f64();
+        for l in 0..sizes.len() - 1 {
+            assert!(distance(back.coefs[l].view(), given.coefs[l].view()) <= tolerance, "{hidden:?}, {l}");
+            let (got, expected) = (back.intercepts[l].view(), given.intercepts[l].view());
+            let wrong = distance(got.insert_axis(Axis(0)), expected.insert_axis(Axis(0)));
+            assert!(wrong <= tolerance, "{hidden:?}, {l}: intercept off by {wrong}");
+        }
+        assert_eq!(back.activation, ActivationKind::Tanh);
+    }
+}
+
+/// Logits of the given network and of the one it starts as, and the directions kept.
+fn started<T: Real>(x: &Array2<T>, given: &Network<T>, k: usize) -> (f64, usize) {
+    let labels = Labels::new(LossKind::Squared, N, 3);
+    let options = options(N, x.ncols(), |spec| {
+        (spec.hidden_layer_sizes, spec.components) = (vec![5], Components::Count(k));
+        spec.scaling = Scaling::None;
+    });
+    let (map, layers) = start(&problem(x, &labels), &options, Some(given), &mut rng(4)).unwrap();
+    let logits = |network: &Network<T>| network.decision_function(x.view(), Threads::One).unwrap();
+    let wrong = distance(logits(&fold(&layers, &map, &options)).view(), logits(given).view());
+    (wrong, map.n_components())
+}
+
+fn a_start_outside_the_leading_directions_keeps_them_all<T: Real>() {
+    let (wrong, kept) = started(&inputs::<T>(), &network(&[D, 5, 3]), 3);
+    assert_eq!(kept, D);
+    assert!(wrong <= 5e3 * T::epsilon().f64(), "logits off by {wrong}");
+}
+
+/// The last features hardly vary, so weights on the first alone lie in the leading directions.
+fn a_start_inside_the_leading_directions_keeps_them<T: Real>() {
+    let mut x = inputs::<T>();
+    x.columns_mut().into_iter().skip(3).for_each(|mut column| column *= T::of(1e-4));
+    let mut given = network::<T>(&[D, 5, 3]);
+    given.coefs[0].rows_mut().into_iter().skip(3).for_each(|mut row| row.fill(T::zero()));
+    let (wrong, kept) = started(&x, &given, 3);
+    assert_eq!(kept, 3);
+    assert!(wrong <= 1e-2, "logits off by {wrong}");
+}
+
+fn a_constant_feature_moves_into_the_intercept<T: Real>() {
+    let mut x = inputs::<T>();
+    x.column_mut(2).fill(T::of(3.5));
+    for k in [D, 3] {
+        let (wrong, _) = started(&x, &network(&[D, 5, 3]), k);
+        assert!(wrong <= 5e3 * T::epsilon().f64(), "logits off by {wrong}");
+    }
+}
+
+fn a_start_must_fit<T: Real>() {
+    let (x, labels) = (inputs::<T>(), Labels::new(LossKind::Squared, N, 3));
+    let options = options(N, D, |spec| spec.hidden_layer_sizes = vec![5]);
+    for sizes in [vec![D, 4, 3], vec![D, 5, 2], vec![D, 3], vec![D, 5, 5, 3], vec![D + 1, 5, 3]] {
+        let given = network::<T>(&sizes);
+        let refused = start(&problem(&x, &labels), &options, Some(&given), &mut rng(5));
+        assert!(matches!(refused, Err(Error::Shape { .. })), "{sizes:?}");
+    }
+    let mut broken = network::<T>(&[D, 5, 3]);
+    broken.intercepts[1][0] = T::nan();
+    let refused = start(&problem(&x, &labels), &options, Some(&broken), &mut rng(5));
+    assert!(matches!(refused, Err(Error::NonFinite { .. })));
+}
+
+/// Pre-activations of scaled inputs have variance init_gain; the output layer starts at zero.
+fn random_starts_have_the_variance_of_their_activation<T: Real>() {
+    let x = normal::<T>(N, D, 6) + &Array1::from_elem(D, T::of(5.0));
+    let labels = Labels::new(LossKind::Squared, N, 3);
+    for activation in [ActivationKind::Relu, ActivationKind::Tanh] {
+        let options = options(N, D, |spec| {
+            (spec.hidden_layer_sizes, spec.activation) = (vec![400, 300], activation);
+        });
+        let (map, layers) = start(&problem(&x, &labels), &options, None, &mut rng(7)).unwrap();
+        let z = map.apply(x.view()).dot(&layers[0].weights).mapv(T::f64);
+        let variance = z.mapv(|v| v * v).mean().unwrap();
+        let gain = activation.init_gain();
+        assert!((variance / gain - 1.0).abs() <= 0.1, "{activation:?}: variance {variance}");
+        let second = layers[1].weights.mapv(|w| w.f64() * w.f64()).sum() / 300.0;
+        assert!((second / gain - 1.0).abs() <= 0.1, "{activation:?}: {second}");
+        assert!(layers[2].weights.iter().all(|&w| w == T::zero()));
+        assert!(layers[1].weights.row(400).iter().all(|&w| w == T::zero()), "intercepts start at 0");
+    }
+}
