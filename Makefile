@@ -14,7 +14,6 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 RUST_SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
 
-export LIFTNET_DATA ?= $(wildcard ../shared/data)
 # Reproducible figures and logs.
 export MPLBACKEND := Agg
 export PYTHONDONTWRITEBYTECODE := 1

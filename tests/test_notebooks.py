@@ -1,0 +1,33 @@
+"""Every notebook runs from top to bottom and draws its pictures."""
+
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+
+NOTEBOOKS = sorted(Path(__file__).parents[1].joinpath("notebooks").glob("*.ipynb"))
+PICTURES = {"01_quickstart": 4}
+
+
+def test_all_are_known():
+    assert {path.stem for path in NOTEBOOKS} == set(PICTURES)
+
+
+# Jupyter's own packages warn about one another; what the notebook prints is checked.
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells), "clear the outputs"
+    nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": path.parent}}
+    ).execute()
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    pictures = [out for out in outputs if "image/png" in out.get("data", {})]
+    assert len(pictures) == PICTURES[path.stem]
+    complaints = [out.text for out in outputs if out.get("name") == "stderr"]
+    assert complaints == []
