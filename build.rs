@@ -1,5 +1,8 @@
 //! Says in plain words when the library that LAPACK comes from is missing.
 
+// A build script has no other way to speak.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -60,6 +60,14 @@ impl<'a, T: Real> Problem<'a, T> {
         self.weights.as_ref().map(|weights| weights.view())
     }
 
+    /// Rows of positive weight, in order.
+    pub fn counting_rows(&self) -> Vec<usize> {
+        match &self.weights {
+            Some(weights) => (0..weights.len()).filter(|&row| weights[row] > T::zero()).collect(),
+            None => (0..self.n_samples()).collect(),
+        }
+    }
+
     /// Number of samples.
     pub fn n_samples(&self) -> usize {
         self.x.nrows()

@@ -277,7 +277,7 @@ fn spec() -> Spec {
         loss: LossKind::Squared,
         hidden_layer_sizes: vec![5],
         activation: ActivationKind::Relu,
-        alpha: 1.0,
+        alpha: None,
         penalty_weight: 10.0,
         scaling: Scaling::Auto,
         components: Components::Auto,
@@ -305,7 +305,7 @@ fn every_parameter_has_its_range() {
     let infinity = f64::INFINITY;
     assert_eq!(refused(&|spec| spec.hidden_layer_sizes = vec![3, 0]), "hidden_layer_sizes");
     for bad in [-1e-9, nan, infinity] {
-        assert_eq!(refused(&|spec| spec.alpha = bad), "alpha");
+        assert_eq!(refused(&|spec| spec.alpha = Some(bad)), "alpha");
     }
     for bad in [0.0, -1.0, nan, infinity] {
         assert_eq!(refused(&|spec| spec.penalty_weight = bad), "penalty_weight");
@@ -337,7 +337,7 @@ fn limits_of_the_ranges_pass() {
         spec.check(100, 4).unwrap()
     };
     passes(&|spec| spec.hidden_layer_sizes = vec![]);
-    passes(&|spec| (spec.alpha, spec.momentum, spec.tol) = (0.0, 0.0, 0.0));
+    passes(&|spec| (spec.alpha, spec.momentum, spec.tol) = (Some(0.0), 0.0, 0.0));
     passes(&|spec| spec.components = Components::Count(1000));
     passes(&|spec| spec.components = Components::Share(0.999));
 }
@@ -351,10 +351,11 @@ fn automatic_choices_are_valid_and_given_ones_kept() {
             assert!((1..=n).contains(&options.batch_size), "{n}");
             assert!(options.max_iter >= 1 && options.learning_rate > 0.0);
             assert!(options.input_damping > 0.0 && options.hidden_damping > 0.0);
-            assert!((options.ridge - 1.0 / n as f64).abs() <= 1e-15, "alpha is divided by n");
+            assert!(options.ridge >= 0.0 && options.ridge.is_finite());
         }
     }
     let given = Spec {
+        alpha: Some(2.0),
         batch_size: Some(48),
         max_iter: Some(7),
         learning_rate: Some(0.125),
@@ -366,6 +367,7 @@ fn automatic_choices_are_valid_and_given_ones_kept() {
     let options = given.clone().check(1000, 4).unwrap();
     assert_eq!((options.batch_size, options.max_iter, options.learning_rate), (48, 7, 0.125));
     assert_eq!((options.input_damping, options.hidden_damping), (0.5, 0.25));
+    assert_eq!(options.ridge, 2.0 / 1000.0, "alpha is divided by n");
     assert_eq!((options.seed, options.memory_limit), (9, Some(1 << 30)));
     assert_eq!(options.hidden_layer_sizes, [5]);
     // No batch is larger than the data.

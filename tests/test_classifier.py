@@ -1,6 +1,7 @@
 """What the classifier promises: precision, layouts, labels, weights, stopping."""
 
 import functools
+import itertools
 import pickle
 
 import joblib
@@ -215,9 +216,7 @@ def test_coefs_take_raw_inputs_of_leading_directions_too(wide):
 def test_hidden_layer_sizes(iris, given, sizes):
     clf = quick(hidden_layer_sizes=given).fit(*iris)
     layers = (4, *sizes, 3)
-    assert [coef.shape for coef in clf.coefs_] == [
-        *zip(layers[:-1], layers[1:], strict=True)
-    ]
+    assert [coef.shape for coef in clf.coefs_] == [*itertools.pairwise(layers)]
     assert [intercept.shape for intercept in clf.intercepts_] == [
         (units,) for units in layers[1:]
     ]
@@ -837,11 +836,11 @@ def test_badly_scaled_inputs_cost_nothing(data):
     assert accuracy(data) >= standardised - 0.01
 
 
-@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+@pytest.mark.filterwarnings(
+    f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning"
+)
 def test_as_accurate_as_scikit_learns_mlp(digits):
-    peer = make_pipeline(
-        StandardScaler(), MLPClassifier(max_iter=200, random_state=0)
-    )
+    peer = make_pipeline(StandardScaler(), MLPClassifier(max_iter=200, random_state=0))
     reference = cross_val_score(peer, *digits, cv=folds()).mean()
     assert accuracy("digits") >= reference - 0.005
 

@@ -45,8 +45,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     alpha : float or "auto", default="auto"
         Strength of the ridge penalty on the weights, divided by the number of samples
         when added to the loss. "auto" is 3 for up to 5,000 samples and grows with the
-        square root of their number beyond. The first layer is penalised in the coordinates of the
-        input map, in which its metric is the identity.
+        square root of their number beyond. The first layer is penalised in the
+        coordinates of the input map, in which its metric is the identity.
     batch_size : int or "auto", default="auto"
         Samples in a step; "auto" is a hundredth of the samples to the nearest power
         of two, within 32 and 512, and less for a run of few passes.
@@ -326,7 +326,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 def _refuse_mixed_labels(y):
     """Refuse strings beside numbers before NumPy makes strings of both."""
     dtype = getattr(y, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype != object:
+    if isinstance(dtype, np.dtype) and dtype.kind != "O":
         return
     if not isinstance(y, (list, tuple)) and not hasattr(y, "__array__"):
         return

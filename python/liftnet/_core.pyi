@@ -1,13 +1,22 @@
 """The Rust core: arrays checked by the estimators go in, trained weights come out."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict, final
+from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "FitResult",
+    "check_activation",
+    "decision_function",
+    "first_non_finite",
+    "fit",
+]
+
 _Floats = NDArray[np.float32] | NDArray[np.float64]
 
+@type_check_only
 class Options(TypedDict):
     """Choices of a fit; None is an automatic choice."""
 

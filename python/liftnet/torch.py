@@ -49,9 +49,9 @@ def to_torch(estimator, dtype=None, device=None):
     """
     check_is_fitted(estimator)
     if dtype is None:
-        dtype = torch.from_numpy(estimator.coefs_[0][:0]).dtype
+        dtype = _tensor(estimator.coefs_[0][:0]).dtype
     if device is None:
-        device = torch.get_default_device()
+        device = torch.empty(0).device
     layers = []
     for coef, intercept in zip(estimator.coefs_, estimator.intercepts_, strict=True):
         if layers:
@@ -59,10 +59,15 @@ def to_torch(estimator, dtype=None, device=None):
         # skip_init leaves PyTorch's generator, and so the user's seed, untouched.
         linear = nn.utils.skip_init(nn.Linear, *coef.shape, dtype=dtype, device=device)
         with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(coef.T)))
-            linear.bias.copy_(torch.from_numpy(np.ascontiguousarray(intercept)))
+            linear.weight.copy_(_tensor(coef.T))
+            linear.bias.copy_(_tensor(intercept))
         layers.append(linear)
     return nn.Sequential(*layers)
+
+
+def _tensor(array):
+    """Copy an array: PyTorch warns of memory that it may not write to."""
+    return torch.from_numpy(np.array(array))
 
 
 def from_torch(module, *, classes=None, **params):

@@ -9,22 +9,66 @@
 //! intercept is the last row of W; it is neither penalised nor damped beyond rounding.
 
 use crate::error::Result;
-use crate::linalg::{Threads, damped_inverse};
+use crate::linalg::{Threads, damped_inverse, product};
 use crate::real::Real;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use rayon::prelude::*;
 
-/// (G + ε·mean(diag G)·I)⁻¹ for the Gram matrix of a layer's input with trailing ones.
+/// gradient ← scale · Σ over chunks inputᵀ δ + ridge · W, the intercept unpenalised.
+///
+/// * `chunks`: pairs of inputs with trailing ones, `(n_samples, n_inputs + 1)`, and
+///   δ = ∂(λD)/∂z or ∂ℓ/∂z, `(n_samples, n_units)`;
+/// * `weights` and `gradient`: `(n_inputs + 1, n_units)`, rows contiguous.
+pub fn gradient<'c, T: Real>(
+    chunks: impl Iterator<Item = (ArrayView2<'c, T>, ArrayView2<'c, T>)> + Clone + Send + Sync,
+    weights: ArrayView2<'_, T>,
+    scale: T,
+    ridge: T,
+    mut gradient: ArrayViewMut2<'_, T>,
+    threads: Threads,
+) {
+    /// Rows of the gradient in one task: fixed, so that the bits do not depend on the threads.
+    const ROWS: usize = 64;
+    let n_inputs = weights.nrows() - 1;
+    let tile = |(t, (mut gradient, weights)): (usize, (ArrayViewMut2<'_, T>, ArrayView2<'_, T>))| {
+        let start = t * ROWS;
+        let rows = start..start + gradient.nrows();
+        for (mut gradient, weights) in gradient.rows_mut().into_iter().zip(weights.rows()) {
+            gradient.zip_mut_with(&weights, |g, &w| *g = ridge * w);
+        }
+        if rows.end == n_inputs + 1 {
+            gradient.row_mut(n_inputs - start).fill(T::zero());
+        }
+        for (input, delta) in chunks.clone() {
+            let input = input.slice_move(s![.., rows.clone()]);
+            product(scale, input.t(), delta, T::one(), gradient.view_mut(), Threads::One);
+        }
+    };
+    let gradients = gradient.axis_chunks_iter_mut(Axis(0), ROWS);
+    let weights = weights.axis_chunks_iter(Axis(0), ROWS);
+    match threads {
+        Threads::One => gradients.into_iter().zip(weights).enumerate().for_each(tile),
+        Threads::All => gradients.into_par_iter().zip(weights).enumerate().for_each(tile),
+    }
+}
+
+/// (G + (ε·mean(diag G) + ridge)·I)⁻¹ for the Gram matrix of a layer's input with trailing ones.
 ///
 /// `gram` is `(n_inputs + 1, n_inputs + 1)`; the mean leaves the intercept's entry out.
 ///
 /// # Errors
 /// [`crate::error::Error::Factorisation`] when G holds non-finite values.
-pub fn inverse_metric<T: Real>(gram: ArrayView2<'_, T>, damping: f64, threads: Threads) -> Result<Array2<T>> {
+pub fn inverse_metric<T: Real>(
+    gram: ArrayView2<'_, T>,
+    damping: f64,
+    ridge: f64,
+    threads: Threads,
+) -> Result<Array2<T>> {
     let n_inputs = gram.nrows() - 1;
     let trace: f64 = gram.diag().iter().take(n_inputs).map(|v| v.f64()).sum();
     let mean = trace / n_inputs as f64;
     // A layer whose units are all silent still needs a definite metric.
-    let damping = (damping * mean).max(1e-6);
+    let damping = (damping * mean).max(1e-6) + ridge;
     let mut diagonal = vec![T::of(damping); n_inputs + 1];
     diagonal[n_inputs] = T::of(1e-4);
     damped_inverse(gram, &diagonal, threads)

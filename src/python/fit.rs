@@ -3,14 +3,14 @@
 use super::arrays::{Inputs, into_lists, matrix, network, vector};
 use super::runner;
 use crate::activation::ActivationKind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::loss::{LossKind, Targets};
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::solver::{PassReport, Solution, stochastic};
+use crate::solver::{PassReport, Solution, Status, stochastic};
 use crate::spec::{Components, Scaling, Spec};
 use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -166,16 +166,25 @@ impl<'py> Request<'py> {
             None => Ok(()),
         };
         let (solution, exception) = runner::run(py, threads, on_pass, |control| {
-            let options = spec.check(x.nrows(), x.ncols())?;
             let problem = Problem::new(x, targets, weights, n_outputs, loss)?;
+            let options = spec.check(x.nrows(), x.ncols())?;
+            if let Some((x_val, _)) = &held_out
+                && x_val.ncols() != x.ncols()
+            {
+                let (got, expected) = (x_val.shape().to_vec(), format!("{} columns, as X has", x.ncols()));
+                return Err(Error::Shape { argument: "X_val".into(), got, expected });
+            }
             let held_out = held_out.map(|(x, y)| Problem::new(x, y, None, n_outputs, loss)).transpose()?;
             stochastic(&problem, &options, start.as_ref(), held_out.as_ref(), control)
         })?;
-        match exception {
-            // Ctrl-C ends the fit early and keeps what was reached.
-            Some(error) if !error.is_instance_of::<PyKeyboardInterrupt>(py) => Err(error),
-            _ => FitResult::new(py, solution),
-        }
+        let interrupted = match exception {
+            // Ctrl-C ends the fit early and keeps what was reached. It is told even where the last
+            // pass was done before the solver noticed.
+            Some(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => true,
+            Some(error) => return Err(error),
+            None => false,
+        };
+        FitResult::new(py, solution, interrupted)
     }
 }
 
@@ -197,14 +206,16 @@ impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
 
     fn view(&self) -> PyResult<Targets<'_, T>> {
         Ok(match self {
-            Self::Classes(classes) => Targets::Classes(classes.as_slice()?),
+            Self::Classes(classes) => Targets::Classes(classes.as_slice().map_err(|_| {
+                PyTypeError::new_err("class indices must be contiguous, got an array with gaps")
+            })?),
             Self::Values(values) => Targets::Values(values.as_array()),
         })
     }
 }
 
 impl FitResult {
-    fn new<T: Real + Element>(py: Python<'_>, solution: Solution<T>) -> PyResult<Self> {
+    fn new<T: Real + Element>(py: Python<'_>, solution: Solution<T>, interrupted: bool) -> PyResult<Self> {
         let (coefs, intercepts) = into_lists(py, solution.network)?;
         Ok(Self {
             coefs,
@@ -214,7 +225,7 @@ impl FitResult {
             n_iter: solution.n_iter,
             n_components: solution.n_components,
             n_retries: solution.n_retries,
-            status: solution.status.name(),
+            status: if interrupted { Status::Interrupted } else { solution.status }.name(),
         })
     }
 }

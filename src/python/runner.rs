@@ -67,6 +67,8 @@ pub fn run<R: Send>(
             });
             loop {
                 let answer = match inbox.recv_timeout(POLL) {
+                    // Reports that were on their way when an exception came.
+                    Ok(_) if exception.is_some() => continue,
                     Ok(report) => Python::attach(|py| py.check_signals().and_then(|()| on_pass(py, &report))),
                     Err(RecvTimeoutError::Timeout) => Python::attach(|py| py.check_signals()),
                     Err(RecvTimeoutError::Disconnected) => break,

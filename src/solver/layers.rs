@@ -2,10 +2,10 @@
 
 use crate::activation::ActivationKind;
 use crate::error::Result;
-use crate::kernel::weight_block::inverse_metric;
+use crate::kernel::weight_block::{gradient, inverse_metric};
 use crate::linalg::{Threads, product};
 use crate::real::Real;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
@@ -36,15 +36,37 @@ impl<T: Real> Layer<T> {
         0.5 * self.weights.rows().into_iter().take(rows).map(sum).sum::<f64>()
     }
 
+    /// Whether every weight and intercept is finite.
+    pub fn is_finite(&self) -> bool {
+        self.weights.iter().all(|v| v.is_finite())
+    }
+
     /// Takes over the metric of a new Gram matrix, `(n_in + 1, n_in + 1)`.
-    pub fn set_metric(&mut self, gram: ArrayView2<'_, T>, damping: f64, threads: Threads) -> Result<()> {
-        self.inverse_metric = Some(inverse_metric(gram, damping, threads)?);
+    pub fn set_metric(
+        &mut self,
+        gram: ArrayView2<'_, T>,
+        damping: f64,
+        ridge: f64,
+        threads: Threads,
+    ) -> Result<()> {
+        self.inverse_metric = Some(inverse_metric(gram, damping, ridge, threads)?);
         Ok(())
     }
 
-    /// Solves the majorised weight block: step ← metric⁻¹ gradient. Returns ⟨gradient, step⟩, the
+    /// Gradient of the weight block over chunks of (input, δ), summed with a factor `scale`.
+    pub fn set_gradient<'c>(
+        &mut self,
+        chunks: impl Iterator<Item = (ArrayView2<'c, T>, ArrayView2<'c, T>)> + Clone + Send + Sync,
+        scale: T,
+        ridge: T,
+        threads: Threads,
+    ) {
+        gradient(chunks, self.weights.view(), scale, ridge, self.gradient.view_mut(), threads);
+    }
+
+    /// Solves the majorised weight block: step ← (metric + ridge)⁻¹ gradient. Returns ⟨gradient, step⟩, the
     /// squared length of the step in the metric.
-    pub fn solve(&mut self, threads: Threads) -> f64 {
+    pub fn solve(&mut self, ridge: f64, threads: Threads) -> f64 {
         match &self.inverse_metric {
             Some(inverse) => {
                 product(
@@ -56,7 +78,12 @@ impl<T: Real> Layer<T> {
                     threads,
                 );
             }
-            None => self.step.assign(&self.gradient),
+            None => {
+                let n_in = self.weights.nrows() - 1;
+                let shrink = T::of(1.0 / (1.0 + ridge));
+                self.step.assign(&self.gradient);
+                self.step.rows_mut().into_iter().take(n_in).for_each(|mut row| row *= shrink);
+            }
         }
         match (self.gradient.as_slice(), self.step.as_slice()) {
             (Some(gradient), Some(step)) => dot(gradient, step),
@@ -107,39 +134,6 @@ fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
         }
     }
     (sums.into_iter().sum::<T>() + tail).f64()
-}
-
-/// gradient ← Σ over chunks inputᵀ δ · scale + ridge · W, the intercept unpenalised.
-pub(super) fn weight_gradient<'c, T: Real>(
-    layer: &mut Layer<T>,
-    chunks: impl Iterator<Item = (ArrayView2<'c, T>, ArrayView2<'c, T>)> + Clone + Send + Sync,
-    scale: T,
-    ridge: T,
-    threads: Threads,
-) {
-    /// Rows of the gradient in one task: fixed, so that the bits do not depend on the threads.
-    const ROWS: usize = 64;
-    let n_in = layer.weights.nrows() - 1;
-    let tile = |(t, (mut gradient, weights)): (usize, (ndarray::ArrayViewMut2<'_, T>, ArrayView2<'_, T>))| {
-        let start = t * ROWS;
-        let rows = start..start + gradient.nrows();
-        if let (Some(gradient), Some(weights)) = (gradient.as_slice_mut(), weights.as_slice()) {
-            gradient.iter_mut().zip(weights).for_each(|(g, &w)| *g = ridge * w);
-        }
-        if rows.end == n_in + 1 {
-            gradient.row_mut(n_in - start).fill(T::zero());
-        }
-        for (input, delta) in chunks.clone() {
-            let input = input.slice_move(ndarray::s![.., rows.clone()]);
-            product(scale, input.t(), delta, T::one(), gradient.view_mut(), Threads::One);
-        }
-    };
-    let gradients = layer.gradient.axis_chunks_iter_mut(Axis(0), ROWS);
-    let weights = layer.weights.axis_chunks_iter(Axis(0), ROWS);
-    match threads {
-        Threads::One => gradients.into_iter().zip(weights).enumerate().for_each(tile),
-        Threads::All => gradients.into_par_iter().zip(weights.into_par_iter()).enumerate().for_each(tile),
-    }
 }
 
 /// Random hidden weights, `(n_in, n_out)`, of variance gain/n_in.

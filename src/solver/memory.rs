@@ -19,21 +19,25 @@ pub(super) fn check_memory<T: Real>(problem: &Problem<'_, T>, options: &Options)
     }
 }
 
+/// Features beyond which the input map is far from square.
+const WIDE: u64 = 4096;
+
 /// Bytes: an upper estimate that takes every direction of the inputs to be kept.
 fn working_memory<T: Real>(problem: &Problem<'_, T>, options: &Options) -> u64 {
     let size = std::mem::size_of::<T>() as u64;
     let (n, d) = (problem.n_samples() as u64, problem.n_features() as u64);
     let units = options.hidden_layer_sizes.iter().map(|&units| units as u64);
     let mut inputs = d;
-    // Mapped data, and the map with its inverse.
-    let mut numbers = n.saturating_mul(d + 1);
+    // Mapped data; the map, its inverse, and the second moments in double precision.
+    let mut numbers = n.saturating_mul(d + 1).saturating_add(d.saturating_mul(d.min(WIDE)).saturating_mul(8));
     for (l, units) in units.chain([problem.n_outputs() as u64]).enumerate() {
-        let weights = (inputs + 1).saturating_mul(units);
+        let weights = inputs.saturating_add(1).saturating_mul(units);
         // Weights, gradient, step, velocity, snapshot, best and folded copies.
         numbers = numbers.saturating_add(weights.saturating_mul(7));
         if l > 0 {
             // Gram matrix, its inverse, and temporaries of the inversion.
-            numbers = numbers.saturating_add((inputs + 1).saturating_mul(inputs + 1).saturating_mul(3));
+            let order = inputs.saturating_add(1);
+            numbers = numbers.saturating_add(order.saturating_mul(order).saturating_mul(3));
         }
         // x, z and δ of a batch.
         numbers = numbers.saturating_add((options.batch_size as u64).saturating_mul(units).saturating_mul(3));

@@ -3,6 +3,7 @@
 //! [`stochastic`] reads like the algorithm box; the files beside it hold what it names.
 
 mod control;
+mod covariance;
 mod input_map;
 mod layers;
 mod memory;
@@ -10,6 +11,7 @@ mod pass;
 mod progress;
 mod safeguard;
 mod schedule;
+mod standardisation;
 mod start;
 mod stochastic;
 #[cfg(test)]

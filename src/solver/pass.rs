@@ -3,7 +3,7 @@
 //! A batch is cut into chunks of fixed size; each owns its buffers, made once, and is worked on by
 //! one thread. The cut does not depend on the number of threads, so neither do the bits.
 
-use super::layers::{Layer, weight_gradient};
+use super::layers::Layer;
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::kernel::activation_block::pull_back;
@@ -96,7 +96,7 @@ impl<T: Real> Batch<T> {
         let scale = T::of(1.0 / rows.len() as f64);
         for (l, layer) in layers.iter_mut().enumerate() {
             let pairs = chunks.iter().map(|chunk| chunk.pair(l));
-            weight_gradient(layer, pairs, scale, T::of(ridge), *threads);
+            layer.set_gradient(pairs, scale, T::of(ridge), *threads);
         }
         totals
     }
@@ -164,11 +164,11 @@ impl<T: Real> Batch<T> {
         layers: &mut [Layer<T>],
         data: Data<'_, '_, T>,
         rows: &[usize],
-        damping: f64,
+        options: &Options,
     ) -> Result<()> {
         let grams = self.grams(layers, data, rows);
         for (layer, gram) in layers[1..].iter_mut().zip(&grams) {
-            layer.set_metric(gram.view(), damping, self.threads)?;
+            layer.set_metric(gram.view(), options.hidden_damping, options.ridge, self.threads)?;
         }
         Ok(())
     }

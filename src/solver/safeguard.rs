@@ -20,7 +20,10 @@ const MAX_RETRIES: usize = 60;
 #[derive(Debug)]
 pub(super) struct Safeguard<T> {
     reference: f64,
-    snapshot: Vec<Array2<T>>,
+    /// Weights from which a whole pass went well.
+    good: Vec<Array2<T>>,
+    /// Those at the end of the last pass; the next one will tell.
+    latest: Vec<Array2<T>>,
     retries: usize,
 }
 
@@ -29,7 +32,8 @@ impl<T: Real> Safeguard<T> {
     pub fn new(layers: &[Layer<T>], reference: f64) -> Self {
         // A reference of 0 (nothing to learn) must not make rounding look like divergence.
         let reference = reference.max(1e-3);
-        Self { reference, snapshot: layers.iter().map(|layer| layer.weights.clone()).collect(), retries: 0 }
+        let good: Vec<_> = layers.iter().map(|layer| layer.weights.clone()).collect();
+        Self { reference, latest: good.clone(), good, retries: 0 }
     }
 
     pub fn retries(&self) -> usize {
@@ -47,12 +51,13 @@ impl<T: Real> Safeguard<T> {
         loss <= BAD_BATCH * self.reference
     }
 
-    /// Keeps the weights of a good pass; says whether it was one.
+    /// After a pass of this mean loss, before which `latest` were the weights: whether it was good.
+    /// If so, those are to return to.
     pub fn keep(&mut self, layers: &[Layer<T>], loss: f64) -> bool {
-        let good =
-            loss <= BAD_PASS * self.reference && layers.iter().all(|layer| layer.half_square().is_finite());
+        let good = loss <= BAD_PASS * self.reference && layers.iter().all(Layer::is_finite);
         if good {
-            for (kept, layer) in self.snapshot.iter_mut().zip(layers) {
+            std::mem::swap(&mut self.good, &mut self.latest);
+            for (kept, layer) in self.latest.iter_mut().zip(layers) {
                 kept.assign(&layer.weights);
             }
         }
@@ -61,13 +66,13 @@ impl<T: Real> Safeguard<T> {
 
     /// For a run that ends in mid-pass: the last good weights, should the current ones overflow.
     pub fn drop_non_finite(&self, layers: &mut [Layer<T>]) {
-        if !layers.iter().all(|layer| layer.half_square().is_finite()) {
+        if !layers.iter().all(Layer::is_finite) {
             self.restore(layers);
         }
     }
 
     fn restore(&self, layers: &mut [Layer<T>]) {
-        for (layer, kept) in layers.iter_mut().zip(&self.snapshot) {
+        for (layer, kept) in layers.iter_mut().zip(&self.good) {
             layer.restore(kept);
         }
     }
@@ -83,6 +88,9 @@ impl<T: Real> Safeguard<T> {
         }
         schedule.halve();
         self.restore(layers);
+        for (latest, good) in self.latest.iter_mut().zip(&self.good) {
+            latest.assign(good);
+        }
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ use super::safeguard::Safeguard;
 use super::schedule::Schedule;
 use super::start::{fold, start};
 use crate::error::Result;
+use crate::linalg::Threads;
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -97,11 +98,11 @@ pub fn stochastic<T: Real>(
                 break 'training;
             }
             if schedule.refresh_due() {
-                batch.refresh_metrics(&mut layers, data, &order[..metric_rows], options.hidden_damping)?;
+                batch.refresh_metrics(&mut layers, data, &order[..metric_rows], options)?;
             }
             let part = batch.gradients(&mut layers, data, rows, options.ridge);
             if safeguard.batch_is_good(part.mean_loss()) {
-                weight_blocks(&mut layers, schedule.rate(), options.momentum, &batch);
+                weight_blocks(&mut layers, schedule.rate(), options, batch.threads());
             } else {
                 safeguard.recover(&mut layers, &mut schedule, pass)?;
             }
@@ -139,12 +140,11 @@ pub fn stochastic<T: Real>(
 }
 
 /// One step of all weight blocks: each in its own metric, all within one trust region.
-fn weight_blocks<T: Real>(layers: &mut [Layer<T>], rate: f64, momentum: f64, batch: &Batch<T>) {
-    let threads = batch.threads();
-    let length: f64 = layers.iter_mut().map(|layer| layer.solve(threads)).sum();
+fn weight_blocks<T: Real>(layers: &mut [Layer<T>], rate: f64, options: &Options, threads: Threads) {
+    let length: f64 = layers.iter_mut().map(|layer| layer.solve(options.ridge, threads)).sum();
     let clip = Safeguard::<T>::clip(rate, length);
     for layer in layers {
-        layer.descend(T::of(rate), T::of(momentum), T::of(clip), threads);
+        layer.descend(T::of(rate), T::of(options.momentum), T::of(clip), threads);
     }
 }
 

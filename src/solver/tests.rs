@@ -63,7 +63,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         loss: LossKind::Squared,
         hidden_layer_sizes: vec![],
         activation: ActivationKind::Tanh,
-        alpha: 0.0,
+        alpha: Some(0.0),
         penalty_weight: 10.0,
         scaling: Scaling::Feature,
         components: Components::All,

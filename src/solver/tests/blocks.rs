@@ -4,13 +4,14 @@ use super::super::layers::Layer;
 use super::{distance, for_both, normal};
 use crate::activation::ActivationKind;
 use crate::kernel::activation_block::pull_back;
-use crate::kernel::weight_block::inverse_metric;
+use crate::kernel::weight_block::{gradient, inverse_metric};
 use crate::linalg::Threads;
 use crate::real::Real;
 use ndarray::{Array1, Array2, s};
 
 for_both!(
     activation_block_is_minimised,
+    weight_gradient_sums_over_chunks,
     weight_block_descends_as_its_majoriser_says,
     inverse_metric_damps_all_but_the_intercept,
 );
@@ -45,6 +46,27 @@ fn activation_block_is_minimised<T: Real>() {
                     );
                 }
             }
+        }
+    }
+}
+
+/// scale · Σ inputᵀ δ + ridge · W with a free intercept, whatever the cut into tiles and chunks.
+fn weight_gradient_sums_over_chunks<T: Real>() {
+    for n_inputs in [1, 62, 63, 64, 65, 127, 150] {
+        let inputs = [normal::<T>(40, n_inputs + 1, 7), normal(3, n_inputs + 1, 8)];
+        let deltas = [normal::<T>(40, 5, 9), normal(3, 5, 10)];
+        let weights = normal::<T>(n_inputs + 1, 5, 11);
+        let mut expected = weights.mapv(|w| 0.25 * w.f64());
+        expected.row_mut(n_inputs).fill(0.0);
+        for (input, delta) in inputs.iter().zip(&deltas) {
+            expected += &(input.mapv(T::f64).t().dot(&delta.mapv(T::f64)) * 0.5);
+        }
+        for threads in [Threads::One, Threads::All] {
+            let mut got = Array2::from_elem((n_inputs + 1, 5), T::nan());
+            let chunks = inputs.iter().zip(&deltas).map(|(input, delta)| (input.view(), delta.view()));
+            gradient(chunks, weights.view(), T::of(0.5), T::of(0.25), got.view_mut(), threads);
+            let wrong = distance(got.view(), expected.view());
+            assert!(wrong <= 200.0 * T::epsilon().f64(), "{n_inputs} inputs: off by {wrong}");
         }
     }
 }
@@ -94,12 +116,12 @@ fn weight_block_descends_as_its_majoriser_says<T: Real>() {
         for (lambda, damping) in [(1.0, 0.01), (5.0, 0.5), (0.2, 3.0)] {
             let model = Model::<T>::new(kind, lambda);
             let mut layer = Layer::new(normal::<T>(6, 2, 5));
-            layer.set_metric(model.majoriser().view(), damping, Threads::One).unwrap();
+            layer.set_metric(model.majoriser().view(), damping, 0.0, Threads::One).unwrap();
             let mut before = model.objective(&layer.weights);
             let start = before;
             for _ in 0..20 {
                 layer.gradient = model.gradient(&layer.weights);
-                let length = layer.solve(Threads::One);
+                let length = layer.solve(0.0, Threads::One);
                 assert!(length >= 0.0);
                 layer.descend(T::one(), T::zero(), T::one(), Threads::One);
                 let after = model.objective(&layer.weights);
@@ -118,9 +140,9 @@ fn weight_block_of_the_identity_is_solved_in_one_step() {
     let model = Model::<f64>::new(ActivationKind::Identity, 1.0);
     let mut layer = Layer::new(normal(6, 2, 6));
     layer.gradient = model.gradient(&layer.weights);
-    layer.set_metric((model.majoriser() * 1e8).view(), 1e-12, Threads::One).unwrap();
+    layer.set_metric((model.majoriser() * 1e8).view(), 1e-12, 0.0, Threads::One).unwrap();
     layer.gradient *= 1e8;
-    layer.solve(Threads::One);
+    layer.solve(0.0, Threads::One);
     layer.descend(1.0, 0.0, 1.0, Threads::One);
     assert!(distance(model.gradient(&layer.weights).view(), Array2::<f64>::zeros((6, 2)).view()) <= 1e-8);
 }
@@ -129,7 +151,7 @@ fn weight_block_of_the_identity_is_solved_in_one_step() {
 fn inverse_metric_damps_all_but_the_intercept<T: Real>() {
     let diagonal = Array1::from(vec![1.0, 3.0, 5.0, 1e4]);
     let gram = Array2::from_diag(&diagonal).mapv(T::of);
-    let inverse = inverse_metric(gram.view(), 2.0, Threads::One).unwrap();
+    let inverse = inverse_metric(gram.view(), 2.0, 0.0, Threads::One).unwrap();
     let expected = Array2::from_diag(&Array1::from(vec![1.0 / 7.0, 1.0 / 9.0, 1.0 / 11.0, 1e-4]));
     for (got, expected) in inverse.iter().zip(&expected) {
         assert!((got.f64() - expected).abs() <= 1e-6 * expected, "{got} not {expected}");
@@ -137,5 +159,5 @@ fn inverse_metric_damps_all_but_the_intercept<T: Real>() {
     // Silent units: still a metric.
     let mut silent = Array2::zeros((4, 4));
     silent[[3, 3]] = T::one();
-    assert!(inverse_metric(silent.view(), 2.0, Threads::One).unwrap().iter().all(|v| v.is_finite()));
+    assert!(inverse_metric(silent.view(), 2.0, 0.0, Threads::One).unwrap().iter().all(|v| v.is_finite()));
 }

@@ -1,0 +1,145 @@
+//! Second moments of the standardised inputs, and their leading directions.
+
+use super::standardisation::Standard;
+use crate::error::Result;
+use crate::linalg::{LeadingEigen, Threads, add_upper_gram, leading_eigen, mirror, product};
+use crate::problem::Problem;
+use crate::real::Real;
+use ndarray::{Array1, Array2, ArrayView2, s};
+use rand::seq::index;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// Rows that are read at a time.
+const ROWS: usize = 512;
+/// Features up to which the Gram matrix is formed; beyond, it is only applied.
+const GRAM_MAX: usize = 2048;
+/// Steps of the subspace iteration.
+const ITERATIONS: usize = 4;
+/// First guess at the number of leading directions.
+const FIRST_BLOCK: usize = 192;
+
+/// G, estimated from a random subset of the rows: formed, or for very wide inputs only applied.
+pub(super) struct Covariance<'a, T> {
+    standard: Standard<'a, T>,
+    rows: Vec<usize>,
+    root_weights: Option<Array1<T>>,
+    total: f64,
+    trace: f64,
+    gram: Option<Array2<f64>>,
+}
+
+impl<'a, T: Real> Covariance<'a, T> {
+    /// Ten rows a feature, at least 4,096; sorted, so that X is read in order.
+    pub fn estimate(
+        problem: &Problem<'_, T>,
+        standard: Standard<'a, T>,
+        form: bool,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Self {
+        let d = problem.n_features();
+        let size = (10 * d).clamp(4096, 32_768);
+        let mut rows = problem.counting_rows();
+        if size < rows.len() {
+            rows = index::sample(rng, rows.len(), size).into_iter().map(|i| rows[i]).collect();
+        }
+        rows.sort_unstable();
+        let total = match problem.weights() {
+            Some(weights) => rows.iter().map(|&row| weights[row].f64()).sum(),
+            None => rows.len() as f64,
+        };
+        let root_weights = problem.weights().map(|weights| weights.mapv(T::sqrt));
+        let mut covariance = Self { standard, rows, root_weights, total, trace: 0.0, gram: None };
+        if form || d <= GRAM_MAX {
+            let gram = covariance.form();
+            covariance.trace = gram.diag().sum();
+            covariance.gram = Some(gram);
+        } else {
+            let mut sum = 0.0;
+            covariance.blocks(|block| sum += block.iter().map(|v| v.f64() * v.f64()).sum::<f64>());
+            covariance.trace = sum / total;
+        }
+        covariance
+    }
+
+    fn blocks(&self, mut visit: impl FnMut(ArrayView2<'_, T>)) {
+        let mut buffer = Array2::zeros((ROWS, self.standard.x.ncols()));
+        let weights = self.root_weights.as_ref().map(|roots| roots.view());
+        for rows in self.rows.chunks(ROWS) {
+            visit(self.standard.rows(rows.iter().copied(), weights, &mut buffer));
+        }
+    }
+
+    fn form(&self) -> Array2<f64> {
+        let d = self.standard.x.ncols();
+        let mut gram = Array2::zeros((d, d));
+        let weight = T::of(1.0 / self.total);
+        self.blocks(|block| add_upper_gram(weight, block, gram.view_mut(), Threads::All));
+        mirror(&mut gram);
+        gram.mapv(T::f64)
+    }
+
+    pub fn mean_eigenvalue(&self) -> f64 {
+        self.trace / self.standard.x.ncols() as f64
+    }
+
+    /// G, formed now if it was not.
+    pub fn dense(self) -> Array2<f64> {
+        match self.gram {
+            Some(gram) => gram,
+            None => self.form(),
+        }
+    }
+
+    /// G q.
+    fn apply(&self, q: &Array2<f64>) -> Array2<f64> {
+        let mut image = Array2::zeros(q.raw_dim());
+        if let Some(gram) = &self.gram {
+            product(1.0, gram.view(), q.view(), 0.0, image.view_mut(), Threads::All);
+            return image;
+        }
+        let q = q.mapv(T::of);
+        let mut sum = Array2::zeros(q.raw_dim());
+        let weight = T::of(1.0 / self.total);
+        let mut scores = Array2::zeros((ROWS, q.ncols()));
+        self.blocks(|block| {
+            let mut scores = scores.slice_mut(s![..block.nrows(), ..]);
+            product(T::one(), block, q.view(), T::zero(), scores.view_mut(), Threads::All);
+            product(weight, block.t(), scores.view(), T::one(), sum.view_mut(), Threads::All);
+        });
+        sum.mapv(T::f64)
+    }
+
+    /// At most `block` leading eigenpairs, the trailing ones inaccurate.
+    pub fn leading(&self, block: usize, rng: &mut Xoshiro256PlusPlus) -> Result<LeadingEigen> {
+        let d = self.standard.x.ncols();
+        leading_eigen(|q| self.apply(q), d, block.min(d), ITERATIONS, rng)
+    }
+
+    /// The leading directions that hold `share` of the variance: their number, and at least as
+    /// many eigenpairs. `None` when a search among `most` of them is not enough.
+    pub fn share(
+        &self,
+        share: f64,
+        most: usize,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<Option<(usize, LeadingEigen)>> {
+        // More rows than this do not exist, nor do more directions with any variance.
+        let full = self.standard.x.ncols().min(self.rows.len());
+        let mut block = FIRST_BLOCK.min(full);
+        while block <= most {
+            let eigen = self.leading(block, rng)?;
+            let mut held = 0.0;
+            for (i, value) in eigen.values.iter().enumerate() {
+                held += value;
+                if held >= share * self.trace {
+                    return Ok(Some((i + 1, eigen)));
+                }
+            }
+            if block == full {
+                return Ok(Some((eigen.values.len(), eigen)));
+            }
+            block = (2 * block).min(full);
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,175 @@
+//! Centre and scale of the inputs: from one pass over X.
+
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::spec::Scaling;
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use rayon::prelude::*;
+
+/// Least rows that one task reads.
+const ROWS: usize = 256;
+
+/// Rows of X, centred and scaled on the way into a buffer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standard<'a, T> {
+    pub x: ArrayView2<'a, T>,
+    pub center: ArrayView1<'a, T>,
+    pub scale: ArrayView1<'a, T>,
+}
+
+impl<T: Real> Standard<'_, T> {
+    fn standardise(&self, row: &mut [T]) {
+        if let (Some(center), Some(scale)) = (self.center.as_slice(), self.scale.as_slice()) {
+            for ((v, &center), &scale) in row.iter_mut().zip(center).zip(scale) {
+                *v = (*v - center) * scale;
+            }
+        }
+    }
+
+    /// Some rows, times the roots of their weights, in the first rows of `buffer`.
+    pub fn rows<'b>(
+        &self,
+        rows: impl ExactSizeIterator<Item = usize>,
+        root_weights: Option<ArrayView1<'_, T>>,
+        buffer: &'b mut Array2<T>,
+    ) -> ArrayView2<'b, T> {
+        let count = rows.len();
+        for (row, mut out) in rows.zip(buffer.rows_mut()) {
+            out.assign(&self.x.row(row));
+            if let Some(out) = out.as_slice_mut() {
+                self.standardise(out);
+                if let Some(roots) = root_weights {
+                    out.iter_mut().for_each(|v| *v *= roots[row]);
+                }
+            }
+        }
+        buffer.slice(s![..count, ..])
+    }
+}
+
+/// Centre and scale of every feature; a constant feature has scale 0.
+pub(super) fn standardisation<T: Real>(problem: &Problem<'_, T>, scaling: Scaling) -> (Array1<T>, Array1<T>) {
+    let d = problem.n_features();
+    // About a row of the data: no cancellation for features with a large mean.
+    let origin = problem.x().row(problem.counting_rows().first().copied().unwrap_or(0)).to_vec();
+    let Moments { weight, sum, squares, low, high } = moments(problem, &origin);
+    let mean: Vec<f64> = sum.iter().map(|s| s / weight).collect();
+    let center = (0..d).map(|j| T::of(origin[j].f64() + mean[j])).collect();
+    let range: Vec<f64> = (0..d).map(|j| high[j].f64() - low[j].f64()).collect();
+    let variance: Vec<f64> = (0..d)
+        .map(|j| {
+            // A spread no wider than the rounding of the values is noise.
+            let noise = T::epsilon().f64() * low[j].f64().abs().max(high[j].f64().abs());
+            let v = squares[j] / weight - mean[j] * mean[j];
+            if range[j] > 4.0 * noise && v > 0.0 { v } else { 0.0 }
+        })
+        .collect();
+    let varying: Vec<usize> = (0..d).filter(|&j| variance[j] > 0.0).collect();
+    let scaling = match scaling {
+        Scaling::Auto if share_a_unit(varying.iter().map(|&j| range[j]).collect()) => Scaling::Global,
+        Scaling::Auto => Scaling::Feature,
+        chosen => chosen,
+    };
+    let total: f64 = varying.iter().map(|&j| variance[j]).sum();
+    let global = (total / varying.len().max(1) as f64).sqrt();
+    let scale = (0..d)
+        .map(|j| match scaling {
+            _ if variance[j] == 0.0 => T::zero(),
+            Scaling::None => T::one(),
+            Scaling::Feature => T::of(variance[j].sqrt().recip()),
+            Scaling::Global | Scaling::Auto => T::of(global.recip()),
+        })
+        .collect();
+    (center, scale)
+}
+
+/// Features share a unit when all but the narrowest twentieth have ranges within a factor of 20,
+/// and none is narrower than a thousandth of the widest: pixels do, a table of mixed columns not.
+fn share_a_unit(mut ranges: Vec<f64>) -> bool {
+    ranges.sort_by(f64::total_cmp);
+    let (Some(&least), Some(&most)) = (ranges.first(), ranges.last()) else { return true };
+    let twentieth = ranges[(ranges.len() - 1) / 20];
+    twentieth * 20.0 >= most && least * 1000.0 >= most
+}
+
+/// Weighted moments about an origin, and the range, of each feature.
+struct Moments<T> {
+    weight: f64,
+    sum: Vec<f64>,
+    squares: Vec<f64>,
+    low: Vec<T>,
+    high: Vec<T>,
+}
+
+fn moments<T: Real>(problem: &Problem<'_, T>, origin: &[T]) -> Moments<T> {
+    let rows = problem.n_samples().div_ceil(64).max(ROWS);
+    let parts: Vec<Moments<T>> = problem
+        .x()
+        .axis_chunks_iter(Axis(0), rows)
+        .into_par_iter()
+        .enumerate()
+        .map(|(chunk, block)| {
+            let weights = problem.weights();
+            let weights = weights.as_ref().map(|w| w.slice(s![chunk * rows..chunk * rows + block.nrows()]));
+            Moments::of(block, weights, origin)
+        })
+        .collect();
+    // Merged in order: the same bits for every number of threads.
+    parts.into_iter().fold(Moments::empty(origin.len()), Moments::merge)
+}
+
+impl<T: Real> Moments<T> {
+    fn empty(d: usize) -> Self {
+        Self {
+            weight: 0.0,
+            sum: vec![0.0; d],
+            squares: vec![0.0; d],
+            low: vec![T::infinity(); d],
+            high: vec![T::neg_infinity(); d],
+        }
+    }
+
+    /// Sums in double precision: squares of single-precision values may leave their range.
+    fn of(block: ArrayView2<'_, T>, weights: Option<ArrayView1<'_, T>>, origin: &[T]) -> Self {
+        const FEW: usize = 32;
+        let mut total = Self::empty(origin.len());
+        let mut tile = Array2::zeros((FEW, origin.len()));
+        for (few, rows) in block.axis_chunks_iter(Axis(0), FEW).enumerate() {
+            // A copy in row order, whatever the layout of X.
+            let mut tile = tile.slice_mut(s![..rows.nrows(), ..]);
+            tile.assign(&rows);
+            for (i, row) in tile.rows().into_iter().enumerate() {
+                let weight = weights.map_or(1.0, |weights| weights[few * FEW + i].f64());
+                if let Some(row) = row.as_slice().filter(|_| weight > 0.0) {
+                    total.add(weight, row, origin);
+                }
+            }
+        }
+        total
+    }
+
+    fn add(&mut self, weight: f64, row: &[T], origin: &[T]) {
+        self.weight += weight;
+        let sums = self.sum.iter_mut().zip(&mut self.squares);
+        for ((sum, squares), (&v, &o)) in sums.zip(row.iter().zip(origin)) {
+            let v = v.f64() - o.f64();
+            *sum += weight * v;
+            *squares += weight * v * v;
+        }
+        for ((low, high), &v) in self.low.iter_mut().zip(&mut self.high).zip(row) {
+            *low = if v < *low { v } else { *low };
+            *high = if v > *high { v } else { *high };
+        }
+    }
+
+    fn merge(mut self, other: Self) -> Self {
+        self.weight += other.weight;
+        for j in 0..self.low.len() {
+            self.sum[j] += other.sum[j];
+            self.squares[j] += other.squares[j];
+            self.low[j] = self.low[j].min(other.low[j]);
+            self.high[j] = self.high[j].max(other.high[j]);
+        }
+        self
+    }
+}
