@@ -326,12 +326,12 @@ fn leading_eigen_finds_a_known_spectrum() {
     assert_eq!((found.values.len(), found.vectors.dim()), (20, (60, 20)));
     assert!(found.values.windows(2).into_iter().all(|pair| pair[0] >= pair[1]), "descending");
     assert_orthonormal(&found.vectors);
-    for i in 0..8 {
-        let wrong = (found.values[i] - spectrum[i]).abs();
-        assert!(wrong <= 1e-6 * spectrum[i], "eigenvalue {i}: {} not {}", found.values[i], spectrum[i]);
+    for (i, &value) in spectrum.iter().enumerate().take(8) {
+        let wrong = (found.values[i] - value).abs();
+        assert!(wrong <= 1e-6 * value, "eigenvalue {i}: {} not {value}", found.values[i]);
         let v = found.vectors.column(i);
-        let residual = &matrix.dot(&v) - &(&v * spectrum[i]);
-        assert!(residual.dot(&residual).sqrt() <= 1e-3 * spectrum[i], "residual of eigenvector {i}");
+        let residual = &matrix.dot(&v) - &(&v * value);
+        assert!(residual.dot(&residual).sqrt() <= 1e-3 * value, "residual of eigenvector {i}");
     }
 }
 

@@ -161,8 +161,11 @@ fn assert_finite<T: Real>(solution: &Solution<T>, case: &str) {
     assert!(weights.into_iter().all(|w| w.is_finite()), "{case}: weights are not finite");
 }
 
+/// Weights, intercepts, losses, validation scores.
+type Record<T> = (Vec<Array2<T>>, Vec<Array1<T>>, Vec<f64>, Vec<f64>);
+
 /// All that must agree for two runs to count as the same.
-fn bits<T: Real>(solution: &Solution<T>) -> (Vec<Array2<T>>, Vec<Array1<T>>, Vec<f64>, Vec<f64>) {
+fn bits<T: Real>(solution: &Solution<T>) -> Record<T> {
     let Network { coefs, intercepts, .. } = &solution.network;
     let (losses, scores) = (solution.loss_curve.clone(), solution.validation_scores.clone());
     (coefs.clone(), intercepts.clone(), losses, scores)
