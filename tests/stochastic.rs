@@ -259,16 +259,16 @@ fn every_activation_learns_xor<T: Real>() {
     }
 }
 
-/// Five blobs on a ring, two hidden layers.
+/// Five blobs on a ring, two hidden layers; rows come sorted by class, so they must be shuffled.
 fn several_classes_are_learnt_by_a_deep_network<T: Real>() {
     let blobs = |n: usize, seed| {
         let mut x = normal::<T>(n, 3, seed) * T::of(0.25);
         for (i, mut row) in x.rows_mut().into_iter().enumerate() {
-            let angle = (i % 5) as f64 * std::f64::consts::TAU / 5.0;
+            let angle = (5 * i / n) as f64 * std::f64::consts::TAU / 5.0;
             row[0] += T::of(angle.cos());
             row[1] += T::of(angle.sin());
         }
-        let classes = (0..n).map(|i| (i % 5) as u32).collect();
+        let classes = (0..n).map(|i| (5 * i / n) as u32).collect();
         Table { x, classes, values: Array2::zeros((0, 0)), weights: None, loss: LossKind::Softmax }
     };
     let table = blobs(500, 7);

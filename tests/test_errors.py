@@ -441,7 +441,7 @@ def test_a_run_without_end_needs_no_memory(max_iter):
 @pytest.mark.parametrize(
     ("dtype", "exponent"),
     [
-        *((np.float32, e) for e in (-44, -42, -40, -38, -30, -20, 20, 30, 35)),
+        *((np.float32, e) for e in (-38, -30, -20, 20, 30, 35)),
         *((np.float64, e) for e in (-320, -310, -300, -150, 150, 160, 300)),
     ],
 )

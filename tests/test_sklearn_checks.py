@@ -16,8 +16,8 @@ from liftnet import LiftedMLPClassifier
 # rows, which repeating rows changes and weighting them does not. Below, the same check
 # passes with both fixed, and scikit-learn's own MLP fails it with mini-batches.
 EXPECTED = {
-    "check_sample_weight_equivalence_on_dense_data": "alpha and the automatic step are "
-    "relative to the number of rows, as in scikit-learn's stochastic MLP to its batches"
+    "check_sample_weight_equivalence_on_dense_data": "alpha and the automatic step go "
+    "by the number of rows; scikit-learn's MLP with mini-batches fails likewise"
 }
 
 

@@ -13,6 +13,7 @@ for_both!(
     activation_block_is_minimised,
     weight_gradient_sums_over_chunks,
     weight_block_descends_as_its_majoriser_says,
+    ridge_shrinks_the_step_of_a_layer_without_metric,
     inverse_metric_damps_all_but_the_intercept,
 );
 
@@ -71,39 +72,49 @@ fn weight_gradient_sums_over_chunks<T: Real>() {
     }
 }
 
-/// A generalised linear model by hand: inputs with ones, lifted targets, matching loss.
+/// A generalised linear model by hand: inputs with ones, lifted targets, matching loss, ridge.
 struct Model<T> {
     kind: ActivationKind,
     lambda: f64,
+    ridge: f64,
     inputs: Array2<T>,
     targets: Array2<T>,
 }
 
 impl<T: Real> Model<T> {
-    fn new(kind: ActivationKind, lambda: f64) -> Self {
+    fn new(kind: ActivationKind, lambda: f64, ridge: f64) -> Self {
         let mut inputs = Array2::ones((80, 6));
         inputs.slice_mut(s![.., ..5]).assign(&(normal(80, 5, 3) * T::of(1.5)));
         let phi = kind.make::<T>();
         let targets = normal::<T>(80, 2, 4).mapv(|u| phi.phi(u));
-        Self { kind, lambda, inputs, targets }
+        Self { kind, lambda, ridge, inputs, targets }
     }
 
-    /// mean λ D(x⁺, Wᵀx).
+    /// The weights that are penalised: all but the intercept's row.
+    fn penalised(&self, weights: &Array2<T>) -> Array2<T> {
+        let mut penalised = weights.clone();
+        penalised.row_mut(5).fill(T::zero());
+        penalised
+    }
+
+    /// mean λ D(x⁺, Wᵀx) + (ridge/2)‖W‖².
     fn objective(&self, weights: &Array2<T>) -> f64 {
         let phi = self.kind.make::<f64>();
         let z = self.inputs.dot(weights);
         let sum: f64 = z.iter().zip(&self.targets).map(|(z, x)| phi.divergence(x.f64(), z.f64())).sum();
-        self.lambda * sum / 80.0
+        let square = self.penalised(weights).mapv(|w| w.f64() * w.f64()).sum();
+        self.lambda * sum / 80.0 + 0.5 * self.ridge * square
     }
 
-    /// mean λ x (φ(z) − x⁺)ᵀ.
+    /// mean λ x (φ(z) − x⁺)ᵀ + ridge W.
     fn gradient(&self, weights: &Array2<T>) -> Array2<T> {
         let phi = self.kind.make::<T>();
         let residual = self.inputs.dot(weights).mapv(|z| phi.phi(z)) - &self.targets;
         self.inputs.t().dot(&residual) * T::of(self.lambda / 80.0)
+            + self.penalised(weights) * T::of(self.ridge)
     }
 
-    /// λ sup φ′ mean x xᵀ, which bounds the Hessian.
+    /// λ sup φ′ mean x xᵀ, which bounds the Hessian but for the ridge.
     fn majoriser(&self) -> Array2<T> {
         let slope = self.kind.make::<T>().slope_bound();
         self.inputs.t().dot(&self.inputs) * (slope * T::of(self.lambda / 80.0))
@@ -113,15 +124,17 @@ impl<T: Real> Model<T> {
 /// A step of 1 in a metric above the Hessian lowers the objective by at least ½⟨gradient, step⟩.
 fn weight_block_descends_as_its_majoriser_says<T: Real>() {
     for &kind in ActivationKind::ALL {
-        for (lambda, damping) in [(1.0, 0.01), (5.0, 0.5), (0.2, 3.0)] {
-            let model = Model::<T>::new(kind, lambda);
+        for (lambda, damping, ridge) in
+            [(1.0, 0.01, 0.0), (5.0, 0.5, 2.0), (0.2, 3.0, 0.1), (1.0, 0.01, 30.0)]
+        {
+            let model = Model::<T>::new(kind, lambda, ridge);
             let mut layer = Layer::new(normal::<T>(6, 2, 5));
-            layer.set_metric(model.majoriser().view(), damping, 0.0, Threads::One).unwrap();
+            layer.set_metric(model.majoriser().view(), damping, ridge, Threads::One).unwrap();
             let mut before = model.objective(&layer.weights);
             let start = before;
             for _ in 0..20 {
                 layer.gradient = model.gradient(&layer.weights);
-                let length = layer.solve(0.0, Threads::One);
+                let length = layer.solve(ridge, Threads::One);
                 assert!(length >= 0.0);
                 layer.descend(T::one(), T::zero(), T::one(), Threads::One);
                 let after = model.objective(&layer.weights);
@@ -129,29 +142,43 @@ fn weight_block_descends_as_its_majoriser_says<T: Real>() {
                 assert!(after <= before - 0.5 * length + rounding, "{kind:?}: {before} to {after}, {length}");
                 before = after;
             }
-            assert!(before < 0.7 * start, "{kind:?}, {lambda}, {damping}: only {start} to {before}");
+            assert!(before < 0.7 * start, "{kind:?}, {lambda}, {damping}, {ridge}: only {start} to {before}");
         }
     }
 }
 
-/// For the identity the majoriser is exact: one step nearly without damping is least squares.
+/// For the identity the majoriser is exact: one step nearly without damping is ridge regression.
 #[test]
 fn weight_block_of_the_identity_is_solved_in_one_step() {
-    let model = Model::<f64>::new(ActivationKind::Identity, 1.0);
-    let mut layer = Layer::new(normal(6, 2, 6));
-    layer.gradient = model.gradient(&layer.weights);
-    layer.set_metric((model.majoriser() * 1e8).view(), 1e-12, 0.0, Threads::One).unwrap();
-    layer.gradient *= 1e8;
-    layer.solve(0.0, Threads::One);
-    layer.descend(1.0, 0.0, 1.0, Threads::One);
-    assert!(distance(model.gradient(&layer.weights).view(), Array2::<f64>::zeros((6, 2)).view()) <= 1e-8);
+    for ridge in [0.0, 0.3] {
+        let model = Model::<f64>::new(ActivationKind::Identity, 1.0, ridge);
+        let mut layer = Layer::new(normal(6, 2, 6));
+        // In units in which the least damping and the intercept's own are nothing.
+        let unit = 1e8;
+        layer.gradient = model.gradient(&layer.weights) * unit;
+        layer.set_metric((model.majoriser() * unit).view(), 1e-12, ridge * unit, Threads::One).unwrap();
+        layer.solve(ridge * unit, Threads::One);
+        layer.descend(1.0, 0.0, 1.0, Threads::One);
+        let wrong = distance(model.gradient(&layer.weights).view(), Array2::<f64>::zeros((6, 2)).view());
+        assert!(wrong <= 1e-8, "gradient {wrong} after the step");
+    }
 }
 
-/// (G + ε mean(diag) I) on the inputs; the intercept's own entry neither counts nor is damped.
+/// Mapped inputs have the identity as metric: the ridge adds to it, but not for the intercept.
+fn ridge_shrinks_the_step_of_a_layer_without_metric<T: Real>() {
+    let mut layer = Layer::new(Array2::<T>::zeros((3, 2)));
+    layer.gradient.fill(T::one());
+    let length = layer.solve(3.0, Threads::One);
+    layer.descend(T::one(), T::zero(), T::one(), Threads::One);
+    assert_eq!(layer.weights, ndarray::array![[-0.25, -0.25], [-0.25, -0.25], [-1.0, -1.0]].mapv(T::of));
+    assert_eq!(length, 3.0);
+}
+
+/// (G + (ε mean(diag) + ridge) I) on the inputs; the intercept's own entry neither counts nor is damped.
 fn inverse_metric_damps_all_but_the_intercept<T: Real>() {
     let diagonal = Array1::from(vec![1.0, 3.0, 5.0, 1e4]);
     let gram = Array2::from_diag(&diagonal).mapv(T::of);
-    let inverse = inverse_metric(gram.view(), 2.0, 0.0, Threads::One).unwrap();
+    let inverse = inverse_metric(gram.view(), 1.0, 3.0, Threads::One).unwrap();
     let expected = Array2::from_diag(&Array1::from(vec![1.0 / 7.0, 1.0 / 9.0, 1.0 / 11.0, 1e-4]));
     for (got, expected) in inverse.iter().zip(&expected) {
         assert!((got.f64() - expected).abs() <= 1e-6 * expected, "{got} not {expected}");
