@@ -14,8 +14,6 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 RUST_SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
 
-# Reproducible figures and logs.
-export MPLBACKEND := Agg
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: demo test bench setup lint test-rust test-python clean
