@@ -1,6 +1,6 @@
 # make demo   watch a lifted network train beside scikit-learn's MLP, then continue in PyTorch
 # make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
-# make bench  the timed comparison with scikit-learn and PyTorch (about 20 minutes)
+# make bench  the timed comparison with scikit-learn and PyTorch (about half an hour)
 #
 # Each does its own set-up, from a fresh clone and again only where something changed.
 
