@@ -6,6 +6,8 @@
 //! | numerics | `Factorisation`, `Diverged` | while solving |
 //! | internal | `Internal` | a defect of this crate, caught at the boundary |
 
+use std::borrow::Cow;
+
 /// Result of this crate.
 pub type Result<V> = std::result::Result<V, Error>;
 
@@ -41,7 +43,7 @@ pub enum Error {
         /// The value given.
         got: String,
         /// The values allowed, in words.
-        allowed: &'static str,
+        allowed: Cow<'static, str>,
     },
     /// A name is none of the choices.
     #[error("{name} must be one of {}, got '{got}'", choices.join(", "))]

@@ -18,7 +18,7 @@
 //! ## Modules
 //!
 //! ```text
-//! real, error            the float abstraction; everything that can go wrong
+//! real, error, notation  the float abstraction; everything that can go wrong; `name(value)`
 //! ├─ linalg              products, Gram matrices, factors, spectra (all of gemm and LAPACK)
 //! ├─ activation, loss    f, f*, φ, D of each activation; value and gradient of each loss
 //! ├─ spec                what a user chooses → checked options, defaults with their rationale
@@ -55,6 +55,7 @@ pub mod kernel;
 pub mod linalg;
 pub mod loss;
 pub mod network;
+pub mod notation;
 pub mod problem;
 #[cfg(feature = "python")]
 mod python;

@@ -121,7 +121,7 @@ fn check_targets<T: Real>(targets: &Targets<'_, T>, n_outputs: usize, loss: Loss
         if holds {
             return Ok(());
         }
-        Err(Error::Parameter { name: "n_outputs", got: n_outputs.to_string(), allowed })
+        Err(Error::Parameter { name: "n_outputs", got: n_outputs.to_string(), allowed: allowed.into() })
     };
     match (loss, targets) {
         (LossKind::Softmax, Targets::Classes(classes)) => {
@@ -144,12 +144,12 @@ fn check_targets<T: Real>(targets: &Targets<'_, T>, n_outputs: usize, loss: Loss
         (LossKind::Squared, Targets::Classes(_)) => Err(Error::Parameter {
             name: "y",
             got: "class indices".into(),
-            allowed: "real values for the squared loss",
+            allowed: "real values for the squared loss".into(),
         }),
         (_, Targets::Values(_)) => Err(Error::Parameter {
             name: "y",
             got: "real values".into(),
-            allowed: "class indices for the softmax and logistic losses",
+            allowed: "class indices for the softmax and logistic losses".into(),
         }),
     }
 }
@@ -172,7 +172,7 @@ fn mean_one<T: Real>(weights: ArrayView1<'_, T>, n: usize) -> Result<Array1<T>> 
         return Err(Error::Parameter {
             name: "sample_weight",
             got: negative.to_string(),
-            allowed: "0 or more for every sample",
+            allowed: "0 or more for every sample".into(),
         });
     }
     // Divided before the sum, which could overflow.
@@ -181,7 +181,7 @@ fn mean_one<T: Real>(weights: ArrayView1<'_, T>, n: usize) -> Result<Array1<T>> 
         return Err(Error::Parameter {
             name: "sample_weight",
             got: "zeros only".into(),
-            allowed: "positive for at least one sample",
+            allowed: "positive for at least one sample".into(),
         });
     }
     Ok(weights.mapv(|w| T::of(w.f64() / mean)))

@@ -207,7 +207,7 @@ impl Spec {
 }
 
 fn require(holds: bool, name: &'static str, got: impl ToString, allowed: &'static str) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Parameter { name, got: got.to_string(), allowed }) }
+    if holds { Ok(()) } else { Err(Error::Parameter { name, got: got.to_string(), allowed: allowed.into() }) }
 }
 
 /// A hundredth of the samples, and few enough for [`LEAST_STEPS`] steps, to the nearest power of
