@@ -14,8 +14,8 @@ pub struct Network<T> {
     pub coefs: Vec<Array2<T>>,
     /// One vector a layer.
     pub intercepts: Vec<Array1<T>>,
-    /// Activation of the hidden layers; the last layer is linear.
-    pub activation: ActivationKind,
+    /// Activation of each hidden layer; the last layer is linear.
+    pub activations: Vec<ActivationKind>,
 }
 
 impl<T: Real> Network<T> {
@@ -29,6 +29,13 @@ impl<T: Real> Network<T> {
                 argument: "coefs".into(),
                 got: vec![self.coefs.len(), self.intercepts.len()],
                 expected: "as many coefs as intercepts, at least one".into(),
+            });
+        }
+        if self.activations.len() + 1 != self.coefs.len() {
+            return Err(Error::Shape {
+                argument: "activations".into(),
+                got: vec![self.activations.len()],
+                expected: format!("one for each of {} hidden layers", self.coefs.len() - 1),
             });
         }
         let mut inputs = n_features;
@@ -72,7 +79,6 @@ impl<T: Real> Network<T> {
     }
 
     fn forward(&self, x: ArrayView2<'_, T>, mut logits: ArrayViewMut2<'_, T>) {
-        let phi = self.activation.make::<T>();
         let last = self.coefs.len() - 1;
         let mut hidden: Option<Array2<T>> = None;
         for (l, (coef, intercept)) in self.coefs.iter().zip(&self.intercepts).enumerate() {
@@ -85,8 +91,11 @@ impl<T: Real> Network<T> {
                 product(T::one(), input, coef.view(), T::zero(), z.view_mut(), Threads::One);
                 z += intercept;
                 let mut h = Array2::zeros(z.raw_dim());
-                if let (Some(z), Some(h)) = (z.as_slice(), h.as_slice_mut()) {
-                    phi.apply(z, h);
+                let phi = self.activations[l].make::<T>();
+                for (z, mut h) in z.rows().into_iter().zip(h.rows_mut()) {
+                    if let (Some(z), Some(h)) = (z.as_slice(), h.as_slice_mut()) {
+                        phi.apply(z, h);
+                    }
                 }
                 hidden = Some(h);
             }

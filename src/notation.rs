@@ -22,9 +22,9 @@ impl<'a> Call<'a> {
             allowed: "a name, or a name with numbers such as 'name(0.1)' or 'name(key=0.1)'".into(),
         };
         let Some((name, rest)) = text.split_once('(') else {
-            return Ok(Self { name: text.trim(), arguments: Vec::new() });
+            return Ok(Self { name: text, arguments: Vec::new() });
         };
-        let inside = rest.trim_end().strip_suffix(')').ok_or_else(malformed)?;
+        let inside = rest.strip_suffix(')').ok_or_else(malformed)?;
         let mut arguments = Vec::new();
         for part in inside.split(',').filter(|_| !inside.trim().is_empty()) {
             let (key, number) = match part.split_once('=') {
@@ -33,7 +33,7 @@ impl<'a> Call<'a> {
             };
             arguments.push((key, number.trim().parse().map_err(|_| malformed())?));
         }
-        Ok(Self { name: name.trim(), arguments })
+        Ok(Self { name, arguments })
     }
 
     /// The values of `parameters`, each given by position, by name, or left at its default.
@@ -99,13 +99,13 @@ mod tests {
 
     #[test]
     fn a_plain_name_has_no_arguments() {
-        assert_eq!(Call::parse("activation", " relu ").unwrap().name, "relu");
+        assert_eq!(Call::parse("activation", "relu").unwrap().name, "relu");
         assert_eq!(Call::parse("activation", "relu()").unwrap(), Call::parse("activation", "relu").unwrap());
     }
 
     #[test]
     fn values_by_position_by_name_and_by_default() {
-        for text in ["box(-1, 2)", "box(upper=2)", "box( upper = 2e0 , lower=-1 ) ", "box(-1, upper=2)"] {
+        for text in ["box(-1, 2)", "box(upper=2)", "box( upper = 2e0 , lower=-1 )", "box(-1, upper=2)"] {
             assert_eq!(bind(text).unwrap(), [-1.0, 2.0], "{text}");
         }
     }

@@ -13,7 +13,7 @@
 //! | `damping` | see [`auto_damping`] | relative to the mean eigenvalue of each layer's Gram matrix |
 //! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance | fewer products and better generalisation |
 
-use crate::activation::ActivationKind;
+use crate::activation::{ActivationKind, Divergence};
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
 
@@ -81,7 +81,9 @@ pub const AUTO_SHARE: f64 = 0.95;
 pub struct Spec {
     pub loss: LossKind,
     pub hidden_layer_sizes: Vec<usize>,
-    pub activation: ActivationKind,
+    /// One for all hidden layers, or one for each.
+    pub activations: Vec<ActivationKind>,
+    pub divergence: Divergence,
     pub alpha: Option<f64>,
     pub penalty_weight: f64,
     pub scaling: Scaling,
@@ -106,8 +108,10 @@ pub struct Options {
     pub loss: LossKind,
     /// Units of each hidden layer; may be empty (a linear model).
     pub hidden_layer_sizes: Vec<usize>,
-    /// Activation of the hidden layers.
-    pub activation: ActivationKind,
+    /// Activation of each hidden layer.
+    pub activations: Vec<ActivationKind>,
+    /// What ties lifted variables to their layers.
+    pub divergence: Divergence,
     /// Ridge penalty on the weights, already divided by the number of samples.
     pub ridge: f64,
     /// λ, the weight of the divergence that ties a lifted variable to its layer.
@@ -149,6 +153,8 @@ impl Spec {
         for &units in &self.hidden_layer_sizes {
             require(units > 0, "hidden_layer_sizes", units, "a sequence of positive integers")?;
         }
+        let activations = one_for_each(&self.activations, self.hidden_layer_sizes.len())?;
+        activations.iter().try_for_each(|&kind| self.divergence.check(kind))?;
         let alpha = self.alpha.unwrap_or_else(|| auto_alpha(n));
         require(alpha >= 0.0 && alpha.is_finite(), "alpha", alpha, "finite and at least 0")?;
         require(
@@ -186,7 +192,8 @@ impl Spec {
         Ok(Options {
             loss: self.loss,
             hidden_layer_sizes: self.hidden_layer_sizes,
-            activation: self.activation,
+            activations,
+            divergence: self.divergence,
             ridge: alpha / n as f64,
             penalty_weight: self.penalty_weight,
             scaling: self.scaling,
@@ -203,6 +210,18 @@ impl Spec {
             threads: self.threads,
             memory_limit: self.memory_limit,
         })
+    }
+}
+
+fn one_for_each(given: &[ActivationKind], n_hidden: usize) -> Result<Vec<ActivationKind>> {
+    match given {
+        [one] => Ok(vec![*one; n_hidden]),
+        _ if given.len() == n_hidden => Ok(given.to_vec()),
+        _ => Err(Error::Parameter {
+            name: "activation",
+            got: format!("{} names", given.len()),
+            allowed: format!("one name, or one for each of {n_hidden} hidden layers").into(),
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every activation of `ActivationKind::ALL` against the properties of an argmin.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use liftnet::activation::{Activation, ActivationKind};
+use liftnet::activation::{ActivationKind, Divergence, Elementwise, Tie};
 use liftnet::real::Real;
 use proptest::prelude::*;
 
@@ -35,9 +35,9 @@ for_both!(
     pull_back_tends_to_the_derivative,
 );
 
-fn every<T: Real>(mut test: impl FnMut(ActivationKind, &dyn Activation<T>)) {
+fn every<T: Real>(mut test: impl FnMut(ActivationKind, &dyn Elementwise<T>)) {
     for &kind in ActivationKind::ALL {
-        test(kind, kind.make::<T>().as_ref());
+        test(kind, kind.elementwise::<T>().as_ref());
     }
 }
 
@@ -60,7 +60,7 @@ fn moderate<T: Real>() -> Vec<T> {
 }
 
 /// The values that lie in the domain, the ends of the domain, and points near them.
-fn inside<T: Real>(phi: &dyn Activation<T>, values: Vec<T>) -> Vec<T> {
+fn inside<T: Real>(phi: &dyn Elementwise<T>, values: Vec<T>) -> Vec<T> {
     let (low, high) = phi.domain();
     let shares = [1e-30, 1e-8, 1e-3, 0.2, 0.5, 0.77, 0.999, 1.0 - 1e-7].map(T::of);
     let between = shares.into_iter().map(|share| low + share * (high - low));
@@ -143,7 +143,7 @@ fn potentials_are_conjugate<T: Real>() {
 #[test]
 fn potentials_keep_their_relative_accuracy() {
     every::<f32>(|kind, phi| {
-        let reference = kind.make::<f64>();
+        let reference = kind.elementwise::<f64>();
         for z in wide::<f32>().into_iter().chain(moderate()).filter(|z| z.abs() < 1e15) {
             for (what, got, expected) in [
                 ("φ", phi.phi(z), reference.phi(z.into())),
@@ -223,11 +223,12 @@ fn slices_agree_with_elements<T: Real>() {
     every::<T>(|kind, phi| {
         let z = moderate::<T>();
         let mut x = vec![T::nan(); z.len()];
-        phi.apply(&z, &mut x);
+        let (rows, tie) = (kind.make::<T>(), Tie::<T>::new(kind, Divergence::Fenchel));
+        rows.apply(&z, &mut x);
         let given = gradients::<T>(z.len());
         for lambda in [0.5, 1.0, 10.0].map(T::of) {
             let mut g = given.clone();
-            phi.pull_back(&z, &x, lambda, &mut g);
+            tie.pull_back(&z, &x, lambda, &mut g);
             for i in 0..z.len() {
                 assert_eq!(x[i], phi.phi(z[i]), "{kind:?}: φ({})", z[i]);
                 let moved = phi.phi(z[i] - given[i] / lambda);
@@ -248,7 +249,7 @@ fn pull_back_stays_within_the_slope_bound<T: Real>() {
         let x: Vec<T> = z.iter().map(|&z| phi.phi(z)).collect();
         let given = gradients::<T>(z.len());
         let mut g = given.clone();
-        phi.pull_back(&z, &x, T::of(3.0), &mut g);
+        Tie::new(kind, Divergence::Fenchel).pull_back(&z, &x, T::of(3.0), &mut g);
         for i in 0..z.len() {
             let (before, after) = (given[i].f64(), g[i].f64());
             let rounding = 32.0 * eps::<T>() * (1.0 + z[i].abs().f64());
@@ -262,7 +263,7 @@ fn pull_back_stays_within_the_slope_bound<T: Real>() {
 /// λ(φ(z) − φ(z − g/λ)) → φ′(z) g as λ → ∞, away from kinks.
 fn pull_back_tends_to_the_derivative<T: Real>() {
     every::<T>(|kind, phi| {
-        let reference = kind.make::<f64>();
+        let (reference, tie) = (kind.elementwise::<f64>(), Tie::<T>::new(kind, Divergence::Fenchel));
         let lambda = eps::<T>().sqrt().recip();
         // Farther than any of the steps g/λ below reaches.
         let h = (2.0 / lambda).max(1e-4);
@@ -276,7 +277,7 @@ fn pull_back_tends_to_the_derivative<T: Real>() {
             compared += 1;
             for given in [0.7, -1.3].map(T::of) {
                 let mut g = [given];
-                phi.pull_back(&[z], &[phi.phi(z)], T::of(lambda), &mut g);
+                tie.pull_back(&[z], &[phi.phi(z)], T::of(lambda), &mut g);
                 let expected = 0.5 * (left + right) * given.f64();
                 // Rounding of φ times λ, and the curvature of φ times g²/λ.
                 let allowed = 4.0 * (1.0 + z.abs().f64()) / lambda + 1e-6;
@@ -295,7 +296,7 @@ fn phi_is_the_function_of_its_name() {
     let table: [(ActivationKind, [f64; 5]); 6] = [
         (ActivationKind::Identity, at),
         (ActivationKind::Relu, [0.0, 0.0, 0.0, 0.25, 3.0]),
-        (ActivationKind::LeakyRelu, [-0.02, -0.005, 0.0, 0.25, 3.0]),
+        (ActivationKind::LeakyRelu { slope: 0.01 }, [-0.02, -0.005, 0.0, 0.25, 3.0]),
         (
             ActivationKind::Logistic,
             [
@@ -319,7 +320,7 @@ fn phi_is_the_function_of_its_name() {
         (ActivationKind::HardTanh, [-1.0, -0.5, 0.0, 0.25, 1.0]),
     ];
     for (kind, expected) in table {
-        let (single, double) = (kind.make::<f32>(), kind.make::<f64>());
+        let (single, double) = (kind.elementwise::<f32>(), kind.elementwise::<f64>());
         for (z, expected) in at.into_iter().zip(expected) {
             assert!((double.phi(z) - expected).abs() <= 1e-15, "{kind:?}: φ({z}) = {}", double.phi(z));
             let single = f64::from(single.phi(z as f32));
@@ -356,7 +357,7 @@ proptest! {
 
 fn stable<T: Real>(x: f64, z: f64) -> Result<(), TestCaseError> {
     for kind in ActivationKind::ALL {
-        let phi = kind.make::<T>();
+        let phi = kind.elementwise::<T>();
         let (low, high) = phi.domain();
         let (x, z) = (T::of(x).max(low).min(high), T::of(z));
         let d = phi.divergence(x, z);

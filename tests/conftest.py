@@ -17,7 +17,7 @@ settings.load_profile("liftnet")
 
 def _activations():
     try:
-        _core.check_activation("?")
+        _core.parse_activation("?")
     except ValueError as error:
         return re.search("one of (.*), got", str(error))[1].split(", ")
 

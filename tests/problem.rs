@@ -1,7 +1,7 @@
 //! What is refused before the first block is solved, and networks as plain weights.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use liftnet::activation::ActivationKind;
+use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
@@ -206,7 +206,7 @@ fn network<T: Real>(activation: ActivationKind) -> Network<T> {
             array![[1.5], [-1.0], [0.4]].mapv(T::of),
         ],
         intercepts: vec![array![0.1, 0.0, -0.2].mapv(T::of), array![0.25].mapv(T::of)],
-        activation,
+        activations: vec![activation],
     }
 }
 
@@ -224,6 +224,7 @@ fn networks_are_checked<T: Real>() {
     assert_eq!(shape(&|network| network.intercepts.truncate(1)), "coefs");
     assert_eq!(shape(&|network| network.coefs.truncate(1)), "coefs");
     assert_eq!(shape(&|network| (network.coefs, network.intercepts) = (vec![], vec![])), "coefs");
+    assert_eq!(shape(&|network| network.activations.clear()), "activations");
     assert_eq!(shape(&|network| network.coefs[1] = ones(2, 1)), "coefs[1]");
     assert_eq!(shape(&|network| network.coefs[1] = ones(3, 2)), "coefs[1]");
     assert_eq!(shape(&|network| network.intercepts[0] = Array1::zeros(2)), "coefs[0]");
@@ -241,7 +242,7 @@ fn decision_function_is_the_network<T: Real>() {
     let x = Array2::from_shape_fn((600, 2), |(i, j)| T::of(((i * 7 + j * 3) % 11) as f64 * 0.3 - 1.5));
     for &activation in ActivationKind::ALL {
         let network = network::<T>(activation);
-        let phi = activation.make::<f64>();
+        let phi = activation.elementwise::<f64>();
         let logits = network.decision_function(x.view(), Threads::All).unwrap();
         for (row, logit) in x.rows().into_iter().zip(&logits) {
             let expected = by_hand(&network, phi.as_ref(), row);
@@ -259,7 +260,7 @@ fn decision_function_is_the_network<T: Real>() {
 
 fn by_hand<T: Real>(
     network: &Network<T>,
-    phi: &dyn liftnet::activation::Activation<f64>,
+    phi: &dyn liftnet::activation::Elementwise<f64>,
     x: ArrayView1<'_, T>,
 ) -> f64 {
     let affine = |l: usize, x: &[f64], j: usize| -> f64 {
@@ -276,7 +277,8 @@ fn spec() -> Spec {
     Spec {
         loss: LossKind::Squared,
         hidden_layer_sizes: vec![5],
-        activation: ActivationKind::Relu,
+        activations: vec![ActivationKind::Relu],
+        divergence: Divergence::Fenchel,
         alpha: None,
         penalty_weight: 10.0,
         scaling: Scaling::Auto,

@@ -1,7 +1,7 @@
 //! The stochastic solver from outside: what it learns, what it promises, what it survives.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use liftnet::activation::ActivationKind;
+use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
@@ -106,7 +106,8 @@ impl<T: Real> Table<T> {
         let mut spec = Spec {
             loss: self.loss,
             hidden_layer_sizes: vec![8],
-            activation: ActivationKind::Relu,
+            activations: vec![ActivationKind::Relu],
+            divergence: Divergence::Fenchel,
             alpha: Some(0.01),
             penalty_weight: 10.0,
             scaling: Scaling::Auto,
@@ -240,7 +241,7 @@ fn every_activation_learns_xor<T: Real>() {
         for loss in [LossKind::Softmax, LossKind::Logistic] {
             let table = xor::<T>(400, 5, loss);
             let solution = table.fit(|spec| {
-                (spec.activation, spec.hidden_layer_sizes) = (activation, vec![24]);
+                (spec.activations, spec.hidden_layer_sizes) = (vec![activation], vec![24]);
                 (spec.max_iter, spec.learning_rate) = (Some(60), Some(0.5));
             });
             let case = format!("{activation:?}, {loss:?}");
@@ -273,7 +274,7 @@ fn several_classes_are_learnt_by_a_deep_network<T: Real>() {
     };
     let table = blobs(500, 7);
     let solution = table.fit(|spec| {
-        (spec.hidden_layer_sizes, spec.activation) = (vec![16, 12], ActivationKind::Tanh);
+        (spec.hidden_layer_sizes, spec.activations) = (vec![16, 12], vec![ActivationKind::Tanh]);
         spec.max_iter = Some(30);
     });
     let (seen, unseen) = (table.accuracy(&solution.network), blobs(500, 8).accuracy(&solution.network));
@@ -438,7 +439,7 @@ fn huge_rates_never_give_non_finite_weights<T: Real>() {
                 let mut table = Table::<T>::any(loss, normal(100, 5, 20));
                 table.values.mapv_inplace(|v| v * T::of(size));
                 let options = table.options(|spec| {
-                    (spec.activation, spec.hidden_layer_sizes) = (activation, vec![8, 6]);
+                    (spec.activations, spec.hidden_layer_sizes) = (vec![activation], vec![8, 6]);
                     (spec.learning_rate, spec.momentum) = (Some(rate), momentum);
                     (spec.batch_size, spec.penalty_weight) = (Some(16), 2.0);
                 });
@@ -589,7 +590,7 @@ fn start_outside_the_leading_directions_keeps_predictions<T: Real>() {
     let given = Network {
         coefs: vec![normal::<T>(20, 8, 35), normal(8, 2, 36)],
         intercepts: vec![Array1::ones(8), Array1::zeros(2)],
-        activation: ActivationKind::Relu,
+        activations: vec![ActivationKind::Relu],
     };
     let solution = table.fit_from(Some(&given), |spec| {
         spec.components = Components::Count(3);
@@ -607,7 +608,7 @@ fn start_with_weight_on_a_constant_feature_keeps_predictions<T: Real>() {
     let given = Network {
         coefs: vec![normal::<T>(20, 8, 38), normal(8, 2, 39)],
         intercepts: vec![Array1::ones(8), Array1::zeros(2)],
-        activation: ActivationKind::Relu,
+        activations: vec![ActivationKind::Relu],
     };
     let solution = table.fit_from(Some(&given), still);
     let expected = logits(&given, table.x.view());

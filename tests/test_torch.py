@@ -572,5 +572,5 @@ def test_activations_are_those_of_the_core():
     from liftnet.torch import _MODULES
 
     with pytest.raises(ValueError) as caught:
-        _core.check_activation("?")
+        _core.parse_activation("?")
     assert f"one of {', '.join(_MODULES)}, got" in str(caught.value)

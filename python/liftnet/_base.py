@@ -32,7 +32,8 @@ class LiftedMLPBase(BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
         ],
         # Names are checked by the core, which explains why some cannot be lifted.
-        "activation": [str],
+        "activation": [str, "array-like"],
+        "divergence": [StrOptions({"fenchel", "euclidean"})],
         "penalty_weight": [Interval(Real, 0, None, closed="neither")],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "batch_size": [
@@ -72,6 +73,7 @@ class LiftedMLPBase(BaseEstimator):
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
+        divergence="fenchel",
         penalty_weight=10.0,
         alpha="auto",
         batch_size="auto",
@@ -92,6 +94,7 @@ class LiftedMLPBase(BaseEstimator):
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.divergence = divergence
         self.penalty_weight = penalty_weight
         self.alpha = alpha
         self.batch_size = batch_size
@@ -122,6 +125,28 @@ class LiftedMLPBase(BaseEstimator):
                 )
         return tuple(map(_in_64_bits, sizes))
 
+    def _activations(self):
+        """Activation of each hidden layer, in the core's notation."""
+        names = self.activation
+        names = [names] if isinstance(names, str) else list(names)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(
+                f"activation must be a name or a sequence of names, got {names!r}"
+            )
+        sizes = self._layer_sizes()
+        if len(names) == 1:
+            names *= len(sizes)
+        if len(names) != len(sizes):
+            raise ValueError(
+                "activation must be one name or one for each hidden layer, got "
+                f"{len(names)} names for hidden_layer_sizes={sizes}"
+            )
+        # With no hidden layer a name is checked all the same.
+        for name in names or [self.activation]:
+            if isinstance(name, str):
+                _core.parse_activation(name)
+        return [_core.parse_activation(name)[0] for name in names]
+
     def _damping_pair(self):
         """Damping of the input layer and of the others, or None for automatic."""
         if self.damping == "auto":
@@ -139,12 +164,12 @@ class LiftedMLPBase(BaseEstimator):
         def automatic(value):
             return None if isinstance(value, str) else _in_64_bits(value)
 
-        _core.check_activation(self.activation)
         rng = check_random_state(self.random_state)
         return {
             "loss": loss,
             "hidden_layer_sizes": self._layer_sizes(),
-            "activation": self.activation,
+            "activation": self._activations(),
+            "divergence": self.divergence,
             "alpha": automatic(self.alpha),
             "penalty_weight": self.penalty_weight,
             "scale": self.scale,
@@ -195,6 +220,7 @@ class LiftedMLPBase(BaseEstimator):
             callback=self._print_pass if self.verbose else None,
         )
         self.coefs_ = result.coefs
+        self.activations_ = result.activations
         self.intercepts_ = result.intercepts
         self.loss_curve_ = result.loss_curve
         self.loss_ = result.loss_curve[-1] if result.loss_curve else np.nan
@@ -240,7 +266,7 @@ class LiftedMLPBase(BaseEstimator):
         check_is_fitted(self)
         X = self._validate_X(X, reset=False, dtype=self.coefs_[0].dtype)
         return _core.decision_function(
-            X, self.coefs_, self.intercepts_, self.activation, n_threads(self.n_jobs)
+            X, self.coefs_, self.intercepts_, self.activations_, n_threads(self.n_jobs)
         )
 
     def to_torch(self, dtype=None, device=None):

@@ -36,9 +36,16 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     ----------
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer. Empty for a linear model.
-    activation : str, default="relu"
-        Activation of the hidden layers: "identity", "relu", "leaky_relu" (slope 0.01
-        below zero), "logistic", "tanh" or "hard_tanh".
+    activation : str or sequence of str, default="relu"
+        Activation of the hidden layers, or one for each: "identity", "relu",
+        "leaky_relu", "logistic", "tanh" or "hard_tanh". A parameter is written as in
+        "leaky_relu(slope=0.2)".
+    divergence : {"fenchel", "euclidean"}, default="fenchel"
+        What ties a lifted variable x to its pre-activation z. "fenchel" is
+        :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
+        "euclidean" is :math:`\frac12 \|x - z\|^2` on the domain of f, the form of the
+        first paper, for activations that are projections ("identity", "relu",
+        "hard_tanh").
     penalty_weight : float, default=10.0
         :math:`\lambda > 0`, the weight of the divergence. Large values tend to
         plain gradients, small ones move the activations further in a step.

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FitResult",
-    "check_activation",
     "decision_function",
     "first_non_finite",
     "fit",
+    "parse_activation",
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
@@ -22,7 +22,8 @@ class Options(TypedDict):
 
     loss: str
     hidden_layer_sizes: Sequence[int]
-    activation: str
+    activation: Sequence[str]
+    divergence: str
     alpha: float | None
     penalty_weight: float
     scale: str
@@ -46,6 +47,8 @@ class FitResult:
     def coefs(self) -> list[_Floats]: ...
     @property
     def intercepts(self) -> list[_Floats]: ...
+    @property
+    def activations(self) -> list[str]: ...
     @property
     def loss_curve(self) -> list[float]: ...
     @property
@@ -79,7 +82,7 @@ def decision_function(
     x: _Floats,
     coefs: Sequence[_Floats],
     intercepts: Sequence[_Floats],
-    activation: str,
+    activations: Sequence[str],
     n_threads: int,
 ) -> _Floats:
     """Logits, shape (n_samples, n_outputs)."""
@@ -87,5 +90,5 @@ def decision_function(
 def first_non_finite(x: _Floats) -> tuple[int, int] | None:
     """Row and column of the first NaN or infinity, in row order."""
 
-def check_activation(name: str) -> None:
-    """Raise ValueError with the choices when the name is not an activation."""
+def parse_activation(text: str) -> tuple[str, str, tuple[str, float] | None]:
+    """Canonical text, name and parameter of an activation; ValueError if it is none."""

@@ -14,6 +14,7 @@ except ImportError as error:  # pragma: no cover - depends on the environment
 
 from sklearn.utils.validation import check_is_fitted
 
+from liftnet import _core
 from liftnet._classifier import LiftedMLPClassifier
 
 __all__ = ["from_torch", "to_torch"]
@@ -21,7 +22,7 @@ __all__ = ["from_torch", "to_torch"]
 _MODULES = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.01),
+    "leaky_relu": nn.LeakyReLU,
     "logistic": nn.Sigmoid,
     "tanh": nn.Tanh,
     "hard_tanh": nn.Hardtanh,
@@ -55,7 +56,7 @@ def to_torch(estimator, dtype=None, device=None):
     layers = []
     for coef, intercept in zip(estimator.coefs_, estimator.intercepts_, strict=True):
         if layers:
-            layers.append(_MODULES[estimator.activation]())
+            layers.append(_module(estimator.activations_[len(layers) // 2]))
         # skip_init leaves PyTorch's generator, and so the user's seed, untouched.
         linear = nn.utils.skip_init(nn.Linear, *coef.shape, dtype=dtype, device=device)
         with torch.no_grad():
@@ -63,6 +64,12 @@ def to_torch(estimator, dtype=None, device=None):
             linear.bias.copy_(_tensor(intercept))
         layers.append(linear)
     return nn.Sequential(*layers)
+
+
+def _module(activation):
+    """Make the module of an activation in the core's notation."""
+    _, name, parameter = _core.parse_activation(activation)
+    return _MODULES[name](*([] if parameter is None else [parameter[1]]))
 
 
 def _tensor(array):
@@ -124,6 +131,7 @@ def from_torch(module, *, classes=None, **params):
     if linears[-1].out_features == 2:
         coefs[-1] = np.diff(coefs[-1], axis=1)
         intercepts[-1] = np.diff(intercepts[-1])
+    estimator.activations_ = estimator._activations()
     estimator.classes_ = classes
     estimator.n_features_in_ = linears[0].in_features
     estimator.n_layers_ = len(linears) + 1

@@ -1,13 +1,13 @@
 //! Piecewise linear activations: f is a quadratic on an interval, φ a projection or a bent line.
 
-use super::Activation;
+use super::Elementwise;
 use crate::real::Real;
 
 /// φ(z) = z, f(x) = x²/2, f*(z) = z²/2.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity;
 
-impl<T: Real> Activation<T> for Identity {
+impl<T: Real> Elementwise<T> for Identity {
     fn potential(&self, x: T) -> T {
         half_square(x)
     }
@@ -32,7 +32,7 @@ impl<T: Real> Activation<T> for Identity {
 #[derive(Debug, Clone, Copy)]
 pub struct Relu;
 
-impl<T: Real> Activation<T> for Relu {
+impl<T: Real> Elementwise<T> for Relu {
     fn potential(&self, x: T) -> T {
         if x < T::zero() { T::infinity() } else { half_square(x) }
     }
@@ -72,7 +72,7 @@ impl<T: Real> LeakyRelu<T> {
     }
 }
 
-impl<T: Real> Activation<T> for LeakyRelu<T> {
+impl<T: Real> Elementwise<T> for LeakyRelu<T> {
     fn potential(&self, x: T) -> T {
         if x < T::zero() { half_square(x) / self.slope } else { half_square(x) }
     }
@@ -102,7 +102,7 @@ impl<T: Real> Activation<T> for LeakyRelu<T> {
 #[derive(Debug, Clone, Copy)]
 pub struct HardTanh;
 
-impl<T: Real> Activation<T> for HardTanh {
+impl<T: Real> Elementwise<T> for HardTanh {
     fn potential(&self, x: T) -> T {
         if x.abs() > T::one() { T::infinity() } else { half_square(x) }
     }
@@ -123,7 +123,7 @@ impl<T: Real> Activation<T> for HardTanh {
             return T::infinity();
         }
         // With c = φ(z): D = (x − c)²/2 + (c − x)(z − c), both terms ≥ 0.
-        let c = <Self as Activation<T>>::phi(self, z);
+        let c = <Self as Elementwise<T>>::phi(self, z);
         half_square(x - c) + (c - x) * (z - c)
     }
 }

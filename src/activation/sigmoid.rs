@@ -1,13 +1,13 @@
 //! Logistic and tanh: f is an entropy, f* a soft maximum.
 
-use super::Activation;
+use super::Elementwise;
 use crate::real::Real;
 
 /// φ(z) = 1/(1 + e^{−z}), f(x) = x ln x + (1 − x) ln(1 − x) on [0, 1], f*(z) = ln(1 + e^z).
 #[derive(Debug, Clone, Copy)]
 pub struct Logistic;
 
-impl<T: Real> Activation<T> for Logistic {
+impl<T: Real> Elementwise<T> for Logistic {
     fn potential(&self, x: T) -> T {
         if x < T::zero() || x > T::one() {
             return T::infinity();
@@ -32,7 +32,7 @@ impl<T: Real> Activation<T> for Logistic {
         }
         // f*(z) − x z = x f*(−z) + (1 − x) f*(z) keeps both terms small where z is large.
         let cross = x * log1p_exp(-z) + (T::one() - x) * log1p_exp(z);
-        (<Self as Activation<T>>::potential(self, x) + cross).max(T::zero())
+        (<Self as Elementwise<T>>::potential(self, x) + cross).max(T::zero())
     }
 }
 
@@ -40,7 +40,7 @@ impl<T: Real> Activation<T> for Logistic {
 #[derive(Debug, Clone, Copy)]
 pub struct Tanh;
 
-impl<T: Real> Activation<T> for Tanh {
+impl<T: Real> Elementwise<T> for Tanh {
     fn potential(&self, x: T) -> T {
         if x.abs() > T::one() {
             return T::infinity();

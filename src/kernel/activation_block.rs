@@ -8,7 +8,7 @@
 //! x₀ = φ(z) (a Bregman proximal-gradient step; Bauschke, Bolte, Teboulle 2017). The minimiser is
 //! then closed-form in pre-activation space, x = φ(z − ∇h(x₀)/λ). It needs φ and never φ′.
 
-use crate::activation::Activation;
+use crate::activation::Tie;
 use crate::real::Real;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -16,11 +16,11 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 ///
 /// * `z`: pre-activations, `(n_samples, n_units)`;
 /// * `x`: φ(z), `(n_samples, n_units)`;
-/// * `g`: on entry ∇h at x, on exit λ(φ(z) − x*) = ∂(λD)/∂z, `(n_samples, n_units)`.
+/// * `g`: on entry ∇h at x, on exit ∂(λD)/∂z at the solution x*, λ(φ(z) − x*) for the Fenchel divergence, `(n_samples, n_units)`.
 ///
 /// Rows must be contiguous. As λ → ∞ the result tends to φ′(z)·g: the back-propagated gradient.
 pub fn pull_back<T: Real>(
-    activation: &dyn Activation<T>,
+    tie: &Tie<T>,
     z: ArrayView2<'_, T>,
     x: ArrayView2<'_, T>,
     lambda: T,
@@ -28,7 +28,7 @@ pub fn pull_back<T: Real>(
 ) {
     for ((z, x), mut g) in z.rows().into_iter().zip(x.rows()).zip(g.rows_mut()) {
         if let (Some(z), Some(x), Some(g)) = (z.as_slice(), x.as_slice(), g.as_slice_mut()) {
-            activation.pull_back(z, x, lambda, g);
+            tie.pull_back(z, x, lambda, g);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Arrays in and out.
 
 use crate::activation::ActivationKind;
+use crate::error::Result;
 use crate::network::Network;
 use crate::real::Real;
 use ndarray::{Array1, Array2};
@@ -50,11 +51,16 @@ pub fn vector<'py, T: Element>(
     }
 }
 
+/// Reads the names of activations.
+pub fn activations(names: &[String]) -> Result<Vec<ActivationKind>> {
+    names.iter().map(|name| ActivationKind::parse(name)).collect()
+}
+
 /// Copies a network's weights in: they are small beside the data, and the solver owns them.
 pub fn network<T: Real + Element>(
     coefs: &[Bound<'_, PyAny>],
     intercepts: &[Bound<'_, PyAny>],
-    activation: ActivationKind,
+    activations: &[ActivationKind],
 ) -> PyResult<Network<T>> {
     let coefs = coefs
         .iter()
@@ -69,7 +75,11 @@ pub fn network<T: Real + Element>(
             Ok(vector::<T>(&name, intercept, "a 1-d array of the precision of X")?.as_array().to_owned())
         })
         .collect::<PyResult<Vec<Array1<T>>>>()?;
-    Ok(Network { coefs, intercepts, activation })
+    let activations = match *activations {
+        [one] => vec![one; coefs.len().saturating_sub(1)],
+        _ => activations.to_vec(),
+    };
+    Ok(Network { coefs, intercepts, activations })
 }
 
 /// Moves a network's weights out.

@@ -1,8 +1,8 @@
 //! `fit`: from Python's arrays and options to a solved problem and back.
 
-use super::arrays::{Inputs, into_lists, matrix, network, vector};
+use super::arrays::{Inputs, activations, into_lists, matrix, network, vector};
 use super::runner;
-use crate::activation::ActivationKind;
+use crate::activation::Divergence;
 use crate::error::{Error, Result};
 use crate::loss::{LossKind, Targets};
 use crate::problem::Problem;
@@ -20,7 +20,8 @@ use pyo3::types::{PyDict, PyList};
 pub struct PySpec {
     loss: String,
     hidden_layer_sizes: Vec<usize>,
-    activation: String,
+    activation: Vec<String>,
+    divergence: String,
     alpha: Option<f64>,
     penalty_weight: f64,
     scale: String,
@@ -68,7 +69,8 @@ impl PySpec {
         Ok(Spec {
             loss: LossKind::parse(&self.loss)?,
             hidden_layer_sizes: self.hidden_layer_sizes,
-            activation: ActivationKind::parse(&self.activation)?,
+            activations: activations(&self.activation)?,
+            divergence: Divergence::parse(&self.divergence)?,
             alpha: self.alpha,
             penalty_weight: self.penalty_weight,
             scaling: Scaling::parse(&self.scale)?,
@@ -92,6 +94,8 @@ impl PySpec {
 pub struct FitResult {
     coefs: Py<PyList>,
     intercepts: Py<PyList>,
+    /// Of each hidden layer, with learned parameters.
+    activations: Vec<String>,
     loss_curve: Vec<f64>,
     validation_scores: Vec<f64>,
     n_iter: usize,
@@ -147,7 +151,7 @@ impl<'py> Request<'py> {
             .transpose()?;
         let weights = sample_weight.as_ref().map(|weights| weights.as_array());
         let start = start
-            .map(|(coefs, intercepts)| network::<T>(&coefs, &intercepts, spec.activation))
+            .map(|(coefs, intercepts)| network::<T>(&coefs, &intercepts, &spec.activations))
             .transpose()?;
         let held_out = validation
             .map(|(x, y)| {
@@ -216,10 +220,12 @@ impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
 
 impl FitResult {
     fn new<T: Real + Element>(py: Python<'_>, solution: Solution<T>, interrupted: bool) -> PyResult<Self> {
+        let activations = solution.network.activations.iter().map(ToString::to_string).collect();
         let (coefs, intercepts) = into_lists(py, solution.network)?;
         Ok(Self {
             coefs,
             intercepts,
+            activations,
             loss_curve: solution.loss_curve,
             validation_scores: solution.validation_scores,
             n_iter: solution.n_iter,

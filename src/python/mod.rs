@@ -27,5 +27,5 @@ pub mod _core {
     #[pymodule_export]
     use super::fit::{FitResult, fit};
     #[pymodule_export]
-    use super::predict::{check_activation, decision_function, first_non_finite};
+    use super::predict::{decision_function, first_non_finite, parse_activation};
 }

@@ -19,14 +19,14 @@ pub fn decision_function<'py>(
     x: &Bound<'py, PyAny>,
     coefs: Vec<Bound<'py, PyAny>>,
     intercepts: Vec<Bound<'py, PyAny>>,
-    activation: &str,
+    activations: Vec<String>,
     n_threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
-    let kind = ActivationKind::parse(activation)?;
+    let kinds = super::arrays::activations(&activations)?;
     match Inputs::borrow("X", x)? {
-        Inputs::F32(array) => logits(py, array.as_array(), &network(&coefs, &intercepts, kind)?, n_threads),
-        Inputs::F64(array) => logits(py, array.as_array(), &network(&coefs, &intercepts, kind)?, n_threads),
+        Inputs::F32(array) => logits(py, array.as_array(), &network(&coefs, &intercepts, &kinds)?, n_threads),
+        Inputs::F64(array) => logits(py, array.as_array(), &network(&coefs, &intercepts, &kinds)?, n_threads),
     }
 }
 
@@ -62,8 +62,9 @@ pub fn first_non_finite(py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<Option
     })
 }
 
+/// The canonical text of an activation, its name and its parameter.
 #[pyfunction]
-pub fn check_activation(name: &str) -> PyResult<()> {
-    ActivationKind::parse(name)?;
-    Ok(())
+pub fn parse_activation(text: &str) -> PyResult<(String, &'static str, Option<(&'static str, f64)>)> {
+    let kind = ActivationKind::parse(text)?;
+    Ok((kind.to_string(), kind.name(), kind.parameter().map(|parameter| (parameter.name, parameter.value))))
 }

@@ -4,7 +4,7 @@
 //! one thread. The cut does not depend on the number of threads, so neither do the bits.
 
 use super::layers::Layer;
-use crate::activation::Activation;
+use crate::activation::Tie;
 use crate::error::Result;
 use crate::kernel::activation_block::pull_back;
 use crate::linalg::{Threads, add_upper_gram, mirror, product};
@@ -37,7 +37,8 @@ pub(super) struct Totals {
 /// Buffers and constants of a batch.
 #[derive(Debug)]
 pub(super) struct Batch<T> {
-    activation: Box<dyn Activation<T>>,
+    /// One for each hidden layer.
+    ties: Vec<Tie<T>>,
     loss: Box<dyn Loss<T>>,
     lambda: T,
     chunks: Vec<Chunk<T>>,
@@ -64,7 +65,7 @@ impl<T: Real> Batch<T> {
         let parameters: usize = layers.iter().map(|layer| layer.weights.len()).sum();
         let shared = parameters * options.batch_size >= WORTH_SHARING;
         Self {
-            activation: options.activation.make(),
+            ties: options.activations.iter().map(|&kind| Tie::new(kind, options.divergence)).collect(),
             loss: options.loss.make(),
             lambda: T::of(options.penalty_weight),
             chunks: (0..options.batch_size.div_ceil(ROWS)).map(|_| Chunk::new(layers)).collect(),
@@ -84,13 +85,13 @@ impl<T: Real> Batch<T> {
         rows: &[usize],
         ridge: f64,
     ) -> Totals {
-        let Self { activation, loss, lambda, chunks, threads } = self;
+        let Self { ties, loss, lambda, chunks, threads } = self;
         let chunks = &mut chunks[..rows.len().div_ceil(ROWS)];
         let shared: &[Layer<T>] = layers;
         let totals = Self::each(chunks, *threads, rows, |chunk, rows| {
-            chunk.forward(shared, activation.as_ref(), data, rows);
+            chunk.forward(shared, ties, data, rows);
             chunk.take_loss(loss.as_ref(), data, rows);
-            chunk.pull_back(shared, activation.as_ref(), *lambda);
+            chunk.pull_back(shared, ties, *lambda);
             chunk.weigh(data, rows);
         });
         let scale = T::of(1.0 / rows.len() as f64);
@@ -107,9 +108,9 @@ impl<T: Real> Batch<T> {
         let capacity = self.chunks.len() * ROWS;
         for rows in rows.chunks(capacity) {
             let used = rows.len().div_ceil(ROWS);
-            let (activation, loss) = (self.activation.as_ref(), self.loss.as_ref());
+            let (ties, loss) = (&self.ties, self.loss.as_ref());
             let part = Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
-                chunk.forward(layers, activation, data, rows);
+                chunk.forward(layers, ties, data, rows);
                 chunk.take_loss(loss, data, rows);
             });
             sum = sum.plus(part);
@@ -139,9 +140,9 @@ impl<T: Real> Batch<T> {
         let scale = T::of(1.0 / rows.len() as f64);
         for rows in rows.chunks(self.chunks.len() * ROWS) {
             let used = rows.len().div_ceil(ROWS);
-            let activation = self.activation.as_ref();
+            let ties = &self.ties;
             Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
-                chunk.forward(layers, activation, data, rows);
+                chunk.forward(layers, ties, data, rows);
                 chunk.weigh_inputs(data, rows);
             });
             for chunk in &self.chunks[..used] {
@@ -226,13 +227,7 @@ impl<T: Real> Chunk<T> {
     }
 
     /// z_l = W_lᵀ(x_{l−1}, 1), x_l = φ(z_l), up to the logits.
-    fn forward(
-        &mut self,
-        layers: &[Layer<T>],
-        activation: &dyn Activation<T>,
-        data: Data<'_, '_, T>,
-        rows: &[usize],
-    ) {
+    fn forward(&mut self, layers: &[Layer<T>], ties: &[Tie<T>], data: Data<'_, '_, T>, rows: &[usize]) {
         self.rows = rows.len();
         for (&row, mut input) in rows.iter().zip(self.inputs[0].rows_mut()) {
             if let (Some(input), Some(row)) = (input.as_slice_mut(), data.inputs.row(row).as_slice()) {
@@ -250,7 +245,7 @@ impl<T: Real> Chunk<T> {
                 let z = self.z[l].slice(all);
                 for (z, mut x) in z.rows().into_iter().zip(self.inputs[l + 1].rows_mut()) {
                     if let (Some(z), Some(x)) = (z.as_slice(), x.as_slice_mut()) {
-                        activation.apply(z, &mut x[..units]);
+                        ties[l].apply(z, &mut x[..units]);
                     }
                 }
             }
@@ -270,7 +265,7 @@ impl<T: Real> Chunk<T> {
     }
 
     /// Activation blocks from the last hidden layer down; δ_l = λ(φ(z_l) − x_l).
-    fn pull_back(&mut self, layers: &[Layer<T>], activation: &dyn Activation<T>, lambda: T) {
+    fn pull_back(&mut self, layers: &[Layer<T>], ties: &[Tie<T>], lambda: T) {
         let all = s![..self.rows, ..];
         for l in (0..layers.len() - 1).rev() {
             let units = self.z[l].ncols();
@@ -279,7 +274,7 @@ impl<T: Real> Chunk<T> {
             let weights = layers[l + 1].weights.slice(s![..units, ..]);
             product(T::one(), above[0].slice(all), weights.t(), T::zero(), delta.view_mut(), Threads::One);
             let x = self.inputs[l + 1].slice(s![..self.rows, ..units]);
-            pull_back(activation, self.z[l].slice(all), x, lambda, delta);
+            pull_back(&ties[l], self.z[l].slice(all), x, lambda, delta);
         }
     }
 

@@ -56,8 +56,8 @@ fn random_layers<T: Real>(
 ) -> Vec<Layer<T>> {
     let mut n_in = problem.n_features();
     let mut layers = Vec::with_capacity(options.hidden_layer_sizes.len() + 1);
-    for &units in &options.hidden_layer_sizes {
-        let weights = random_weights(n_in, units, options.activation, rng);
+    for (&units, &kind) in options.hidden_layer_sizes.iter().zip(&options.activations) {
+        let weights = random_weights(n_in, units, kind, rng);
         layers.push(Layer::new(if layers.is_empty() {
             map.restrict(weights.view())
         } else {
@@ -104,5 +104,5 @@ pub(super) fn fold<T: Real>(layers: &[Layer<T>], map: &InputMap<T>, options: &Op
         coefs.push(coef);
         intercepts.push(intercept);
     }
-    Network { coefs, intercepts, activation: options.activation }
+    Network { coefs, intercepts, activations: options.activations.clone() }
 }

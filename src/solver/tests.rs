@@ -10,7 +10,7 @@ mod state;
 
 use super::layers::Layer;
 use super::pass::Data;
-use crate::activation::ActivationKind;
+use crate::activation::{ActivationKind, Divergence};
 use crate::linalg::leading_eigen;
 use crate::loss::{LossKind, Targets};
 use crate::real::Real;
@@ -62,7 +62,8 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
     let mut spec = Spec {
         loss: LossKind::Squared,
         hidden_layer_sizes: vec![],
-        activation: ActivationKind::Tanh,
+        activations: vec![ActivationKind::Tanh],
+        divergence: Divergence::Fenchel,
         alpha: Some(0.0),
         penalty_weight: 10.0,
         scaling: Scaling::Feature,

@@ -2,7 +2,7 @@
 
 use super::super::layers::Layer;
 use super::{distance, for_both, normal};
-use crate::activation::ActivationKind;
+use crate::activation::{ActivationKind, Divergence, Tie};
 use crate::kernel::activation_block::pull_back;
 use crate::kernel::weight_block::{gradient, inverse_metric};
 use crate::linalg::Threads;
@@ -20,13 +20,14 @@ for_both!(
 /// x* = φ(z − g/λ) minimises λ[f(x) − x z] + g x over the domain.
 fn activation_block_is_minimised<T: Real>() {
     for &kind in ActivationKind::ALL {
-        let phi = kind.make::<T>();
+        let phi = kind.elementwise::<T>();
         let (low, high) = phi.domain();
         for lambda in [0.3, 1.0, 20.0] {
             let (z, given) = (normal::<T>(30, 4, 1) * T::of(2.0), normal::<T>(30, 4, 2) * T::of(3.0));
             let x = z.mapv(|z| phi.phi(z));
             let mut pulled = given.clone();
-            pull_back(phi.as_ref(), z.view(), x.view(), T::of(lambda), pulled.view_mut());
+            let tie = Tie::new(kind, Divergence::Fenchel);
+            pull_back(&tie, z.view(), x.view(), T::of(lambda), pulled.view_mut());
             for (place, &pulled) in pulled.indexed_iter() {
                 let (z, g, start) = (z[place].f64(), given[place].f64(), x[place]);
                 let best = start - pulled / T::of(lambda);
@@ -85,7 +86,7 @@ impl<T: Real> Model<T> {
     fn new(kind: ActivationKind, lambda: f64, ridge: f64) -> Self {
         let mut inputs = Array2::ones((80, 6));
         inputs.slice_mut(s![.., ..5]).assign(&(normal(80, 5, 3) * T::of(1.5)));
-        let phi = kind.make::<T>();
+        let phi = kind.elementwise::<T>();
         let targets = normal::<T>(80, 2, 4).mapv(|u| phi.phi(u));
         Self { kind, lambda, ridge, inputs, targets }
     }
@@ -99,7 +100,7 @@ impl<T: Real> Model<T> {
 
     /// mean λ D(x⁺, Wᵀx) + (ridge/2)‖W‖².
     fn objective(&self, weights: &Array2<T>) -> f64 {
-        let phi = self.kind.make::<f64>();
+        let phi = self.kind.elementwise::<f64>();
         let z = self.inputs.dot(weights);
         let sum: f64 = z.iter().zip(&self.targets).map(|(z, x)| phi.divergence(x.f64(), z.f64())).sum();
         let square = self.penalised(weights).mapv(|w| w.f64() * w.f64()).sum();
@@ -108,7 +109,7 @@ impl<T: Real> Model<T> {
 
     /// mean λ x (φ(z) − x⁺)ᵀ + ridge W.
     fn gradient(&self, weights: &Array2<T>) -> Array2<T> {
-        let phi = self.kind.make::<T>();
+        let phi = self.kind.elementwise::<T>();
         let residual = self.inputs.dot(weights).mapv(|z| phi.phi(z)) - &self.targets;
         self.inputs.t().dot(&residual) * T::of(self.lambda / 80.0)
             + self.penalised(weights) * T::of(self.ridge)
@@ -116,7 +117,7 @@ impl<T: Real> Model<T> {
 
     /// λ sup φ′ mean x xᵀ, which bounds the Hessian but for the ridge.
     fn majoriser(&self) -> Array2<T> {
-        let slope = self.kind.make::<T>().slope_bound();
+        let slope = self.kind.elementwise::<T>().slope_bound();
         self.inputs.t().dot(&self.inputs) * (slope * T::of(self.lambda / 80.0))
     }
 }

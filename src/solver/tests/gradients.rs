@@ -2,7 +2,7 @@
 
 use super::super::pass::Batch;
 use super::{Setup, distance, for_both};
-use crate::activation::{Activation, ActivationKind};
+use crate::activation::{ActivationKind, Elementwise};
 use crate::loss::LossKind;
 use crate::real::Real;
 use ndarray::Array2;
@@ -30,7 +30,7 @@ fn large_lambda_gives_the_gradient_of_the_network() {
             for hidden in DEPTHS {
                 for weighted in [false, true] {
                     let mut setup = Setup::<f64>::new(loss, hidden, 150, weighted, |spec| {
-                        (spec.activation, spec.penalty_weight) = (activation, 1e7);
+                        (spec.activations, spec.penalty_weight) = (vec![activation], 1e7);
                     });
                     let gradients = gradients(&mut setup, ridge);
                     let wrong = differences_disagree(&mut setup, &gradients, ridge);
@@ -73,7 +73,7 @@ fn gradients_follow_the_recursion<T: Real>() {
             for hidden in DEPTHS {
                 for weighted in [false, true] {
                     let choose = |spec: &mut crate::spec::Spec| {
-                        (spec.activation, spec.penalty_weight) = (activation, lambda);
+                        (spec.activations, spec.penalty_weight) = (vec![activation], lambda);
                     };
                     let got = gradients(&mut Setup::<T>::new(loss, hidden, 40, weighted, choose), ridge);
                     let expected = by_hand(&Setup::<f64>::new(loss, hidden, 40, weighted, choose), ridge);
@@ -89,7 +89,9 @@ fn gradients_follow_the_recursion<T: Real>() {
 }
 
 fn by_hand(setup: &Setup<f64>, ridge: f64) -> Vec<Array2<f64>> {
-    let phi = setup.options.activation.make::<f64>();
+    // A linear model has none.
+    let kind = setup.options.activations.first().copied().unwrap_or(ActivationKind::Identity);
+    let phi = kind.elementwise::<f64>();
     let loss = setup.options.loss.make::<f64>();
     let lambda = setup.options.penalty_weight;
     let n = setup.inputs.nrows();
@@ -127,7 +129,7 @@ fn by_hand(setup: &Setup<f64>, ridge: f64) -> Vec<Array2<f64>> {
 }
 
 /// Inputs of every layer with their trailing one, and all pre-activations, of one sample.
-fn forward(setup: &Setup<f64>, phi: &dyn Activation<f64>, row: usize) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+fn forward(setup: &Setup<f64>, phi: &dyn Elementwise<f64>, row: usize) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let mut inputs = vec![setup.inputs.row(row).to_vec()];
     let mut z = Vec::new();
     for (l, layer) in setup.layers.iter().enumerate() {

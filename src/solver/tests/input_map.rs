@@ -382,11 +382,7 @@ fn folded_map_is_a_linear_network() {
     let map = fit(x.view(), None, |_| {});
     let weights = normal::<f64>(8, 2, 18);
     let (coef, intercept) = map.fold(weights.view());
-    let network = Network {
-        coefs: vec![coef],
-        intercepts: vec![intercept],
-        activation: crate::activation::ActivationKind::Identity,
-    };
+    let network = Network { coefs: vec![coef], intercepts: vec![intercept], activations: vec![] };
     let logits = network.decision_function(x.view(), Threads::One).unwrap();
     assert!(distance(logits.view(), map.apply(x.view()).dot(&weights).view()) <= 1e-12);
 }

@@ -37,7 +37,7 @@ fn network<T: Real>(sizes: &[usize]) -> Network<T> {
     Network {
         coefs: sizes.windows(2).map(|pair| normal(pair[0], pair[1], 2 + pair[1] as u64)).collect(),
         intercepts: sizes[1..].iter().map(|&units| normal::<T>(1, units, 9).remove_axis(Axis(0))).collect(),
-        activation: ActivationKind::Tanh,
+        activations: vec![ActivationKind::Tanh; sizes.len() - 2],
     }
 }
 
@@ -62,7 +62,7 @@ fn a_start_folds_back_to_itself<T: Real>() {
             let wrong = distance(got.insert_axis(Axis(0)), expected.insert_axis(Axis(0)));
             assert!(wrong <= tolerance, "{hidden:?}, {l}: intercept off by {wrong}");
         }
-        assert_eq!(back.activation, ActivationKind::Tanh);
+        assert_eq!(back.activations, given.activations);
     }
 }
 
@@ -125,7 +125,7 @@ fn random_starts_have_the_variance_of_their_activation<T: Real>() {
     let labels = Labels::new(LossKind::Squared, N, 3);
     for activation in [ActivationKind::Relu, ActivationKind::Tanh] {
         let options = options(N, D, |spec| {
-            (spec.hidden_layer_sizes, spec.activation) = (vec![400, 300], activation);
+            (spec.hidden_layer_sizes, spec.activations) = (vec![400, 300], vec![activation]);
         });
         let (map, layers) = start(&problem(&x, &labels), &options, None, &mut rng(7)).unwrap();
         let z = map.apply(x.view()).dot(&layers[0].weights).mapv(T::f64);
