@@ -1,6 +1,7 @@
 # make demo   watch a lifted network train beside scikit-learn's MLP, then continue in PyTorch
 # make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
-# make bench  the timed comparison with scikit-learn and PyTorch (about half an hour)
+# make bench  timed comparisons with scikit-learn, PyTorch and published block descent;
+#             lifted weights as a start for PyTorch (between one and two hours)
 #
 # Each does its own set-up, from a fresh clone and again only where something changed.
 
@@ -26,6 +27,8 @@ test: lint test-rust test-python
 
 bench: $(STAMPS)/build
 	$(BIN)/python benchmarks/time_to_accuracy.py --figure docs/figures/time_to_accuracy.png
+	$(BIN)/python benchmarks/block_descent.py
+	$(BIN)/python benchmarks/initialisation.py --figure docs/figures/initialisation.png
 
 setup: $(STAMPS)/build
 

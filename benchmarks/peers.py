@@ -109,12 +109,13 @@ def load_images(name: str, rows: int | None = None) -> Split:
     return Split(X[:rows], y[:rows], *fetch(subset="test", **options))
 
 
-def fit_liftnet(X, y, *, hidden, seed, threads, passes=None) -> Fit:
-    """Fit liftnet with its defaults; `passes` replaces the default ``max_iter``."""
+def fit_liftnet(X, y, *, hidden, seed, threads, passes=None, **params) -> Fit:
+    """Fit liftnet with its defaults but for `passes` (``max_iter``) and `params`."""
     from liftnet import LiftedMLPClassifier
 
-    budget = {} if passes is None else {"max_iter": passes}
-    model = LiftedMLPClassifier(hidden, random_state=seed, n_jobs=threads, **budget)
+    if passes is not None:
+        params["max_iter"] = passes
+    model = LiftedMLPClassifier(hidden, random_state=seed, n_jobs=threads, **params)
     start = perf_counter()
     model.fit(X, y)
     return Fit(passes or model.n_iter_, perf_counter() - start, model.predict, model)
@@ -147,16 +148,38 @@ def sklearn_passes(X, y, *, hidden, seed, passes=200, scale=255.0) -> Iterator[F
 
 
 def adam_passes(
-    X, y, *, hidden, seed, threads, passes, rate=1e-3, batch_size=128, scale=255.0
+    X,
+    y,
+    *,
+    hidden,
+    seed,
+    threads,
+    passes,
+    rate=1e-3,
+    batch_size=128,
+    scale=255.0,
+    decay=False,
+    lifted=None,
 ) -> Iterator[Fit]:
-    """Train the same network in PyTorch with Adam at a constant rate."""
-    _import_torch(threads)
+    """Train the same network in PyTorch with Adam, one pass at a time.
+
+    The rate is constant or, with `decay`, falls to 0 along a cosine over `passes`.
+    `lifted`, a fitted LiftedMLPClassifier, gives the initial weights in place of
+    PyTorch's own; the time of its fit is not counted here.
+    """
+    torch = _import_torch(threads)
     start = perf_counter()
     net, optimizer, tensors, predict = _start_torch(X, y, hidden, seed, rate, scale)
+    if lifted is not None:
+        _copy_lifted(lifted, net, scale)
+    schedule = None
+    if decay:
+        steps = passes * -(-len(X) // batch_size)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     seconds = perf_counter() - start
     for number in range(1, passes + 1):
         start = perf_counter()
-        _train_pass(net, optimizer, tensors, batch_size)
+        _train_pass(net, optimizer, tensors, batch_size, schedule)
         seconds += perf_counter() - start
         yield Fit(number, seconds, predict, net)
 
@@ -278,6 +301,18 @@ def _build_net(sizes):
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
+
+
+def _copy_lifted(model, net, scale) -> None:
+    import torch
+
+    exported = model.to_torch(dtype=net[0].weight.dtype)
+    with torch.no_grad():
+        # The export takes raw inputs, `net` takes inputs divided by `scale`. The two
+        # compute the same; but Adam moves all weights alike, and those that meet raw
+        # pixels would be far too small for that.
+        exported[0].weight.mul_(scale)
+    net.load_state_dict(exported.state_dict())
 
 
 def _train_pass(net, optimizer, tensors, batch_size, schedule=None):
