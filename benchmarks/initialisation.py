@@ -289,7 +289,7 @@ def draw_figure(results, path) -> None:
         row[left + 1].xaxis.set_minor_formatter(ticker.NullFormatter())
     handles, labels = grid[0, 0].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    columns = 2 if len(titles) == 1 else len(unique)
+    columns = 2 if len(titles) == 1 else 3
     style = {"loc": "outside lower center", "ncols": columns, "frameon": False}
     figure.legend(unique.values(), unique.keys(), **style)
     path.parent.mkdir(parents=True, exist_ok=True)
