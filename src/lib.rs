@@ -21,6 +21,7 @@
 //! real, error, notation  the float abstraction; everything that can go wrong; `name(value)`
 //! ├─ linalg              products, Gram matrices, factors, spectra (all of gemm and LAPACK)
 //! ├─ activation, loss    f, f*, φ, D of each activation; value and gradient of each loss
+//! ├─ penalty             value and prox of each penalty on weights, or of a set of them
 //! ├─ spec                what a user chooses → checked options, defaults with their rationale
 //! ├─ kernel              one convex sub-problem a file: matrices in, matrix out
 //! ├─ problem             borrowed, checked data
@@ -37,7 +38,8 @@
 //!   inside `rayon::ThreadPool::install`, then [`network::Network::decision_function`].
 //! * *Understanding the method:* [`activation`], the two files of [`kernel`],
 //!   `solver/stochastic.rs`, `solver/input_map.rs`.
-//! * *Adding an activation or a loss:* [`activation::Activation`], [`loss::Loss`].
+//! * *Adding an activation, a loss or a penalty:* [`activation::Activation`], [`loss::Loss`],
+//!   [`penalty::Penalty`].
 //! * *Tuning:* the table of [`spec`].
 //!
 //! ## References
@@ -56,6 +58,7 @@ pub mod linalg;
 pub mod loss;
 pub mod network;
 pub mod notation;
+pub mod penalty;
 pub mod problem;
 #[cfg(feature = "python")]
 mod python;
