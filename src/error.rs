@@ -2,7 +2,7 @@
 //!
 //! | category | variants | when |
 //! |---|---|---|
-//! | validation | `Shape`, `NonFinite`, `Parameter`, `UnknownName`, `NotAnArgmin`, `Labels`, `Memory` | before the first block is solved |
+//! | validation | `Shape`, `NonFinite`, `Parameter`, `UnknownName`, `NotAnArgmin`, `Labels`, `Domain`, `Memory` | before the first block is solved |
 //! | numerics | `Factorisation`, `Diverged` | while solving |
 //! | internal | `Internal` | a defect of this crate, caught at the boundary |
 
@@ -78,6 +78,16 @@ pub enum Error {
         got: usize,
         /// Number of classes.
         classes: usize,
+    },
+    /// A target is outside the domain of the loss.
+    #[error("y holds {got} at row {row}, expected values of at least 0 for the {loss} loss")]
+    Domain {
+        /// Row of the first offending target.
+        row: usize,
+        /// The target given.
+        got: f64,
+        /// The loss.
+        loss: &'static str,
     },
     /// The working memory would exceed the limit.
     #[error(

@@ -22,7 +22,8 @@ impl<'a, T: Real> Problem<'a, T> {
     /// `x` is `(n_samples, n_features)` in any layout, `weights` is `(n_samples,)`.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Labels`], [`Error::Parameter`].
+    /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Labels`], [`Error::Domain`],
+    /// [`Error::Parameter`].
     pub fn new(
         x: ArrayView2<'a, T>,
         targets: Targets<'a, T>,
@@ -43,6 +44,14 @@ impl<'a, T: Real> Problem<'a, T> {
         check_targets(&targets, n_outputs, loss)?;
         let weights = weights.map(|weights| mean_one(weights, n)).transpose()?;
         Ok(Self { x, targets, weights, n_outputs })
+    }
+
+    /// The same inputs and weights with other targets, as many and of as many outputs.
+    pub(crate) fn with_targets<'b>(&self, targets: Targets<'b, T>) -> Problem<'b, T>
+    where
+        'a: 'b,
+    {
+        Problem { x: self.x, targets, weights: self.weights.clone(), n_outputs: self.n_outputs }
     }
 
     /// Inputs, `(n_samples, n_features)`.
@@ -132,25 +141,37 @@ fn check_targets<T: Real>(targets: &Targets<'_, T>, n_outputs: usize, loss: Loss
             outputs(n_outputs == 1, "1 for the logistic loss")?;
             check_classes(classes, 2)
         }
-        (LossKind::Squared, Targets::Values(values)) => {
-            if values.ncols() != n_outputs {
-                return Err(shape("y", values.shape(), format!("{n_outputs} columns")));
-            }
-            match first_non_finite(*values, Threads::All) {
-                Some((row, column)) => Err(non_finite("y", vec![row, column], values[[row, column]])),
-                None => outputs(n_outputs >= 1, "at least 1"),
-            }
-        }
-        (LossKind::Squared, Targets::Classes(_)) => Err(Error::Parameter {
-            name: "y",
-            got: "class indices".into(),
-            allowed: "real values for the squared loss".into(),
-        }),
-        (_, Targets::Values(_)) => Err(Error::Parameter {
+        (LossKind::Softmax | LossKind::Logistic, Targets::Values(_)) => Err(Error::Parameter {
             name: "y",
             got: "real values".into(),
             allowed: "class indices for the softmax and logistic losses".into(),
         }),
+        (_, Targets::Values(values)) => {
+            if values.ncols() != n_outputs {
+                return Err(shape("y", values.shape(), format!("{n_outputs} columns")));
+            }
+            outputs(n_outputs >= 1, "at least 1")?;
+            check_values(*values, loss)
+        }
+        (_, Targets::Classes(_)) => Err(Error::Parameter {
+            name: "y",
+            got: "class indices".into(),
+            allowed: format!("real values for the {} loss", loss.name()).into(),
+        }),
+    }
+}
+
+/// Checks that real targets are in the domain of the loss.
+///
+/// # Errors
+/// [`Error::NonFinite`], [`Error::Domain`].
+pub fn check_values<T: Real>(y: ArrayView2<'_, T>, loss: LossKind) -> Result<()> {
+    if let Some((row, column)) = first_non_finite(y, Threads::One) {
+        return Err(non_finite("y", vec![row, column], y[[row, column]]));
+    }
+    match y.indexed_iter().find(|(_, value)| loss == LossKind::Poisson && **value < T::zero()) {
+        Some(((row, _), value)) => Err(Error::Domain { row, got: value.f64(), loss: loss.name() }),
+        None => Ok(()),
     }
 }
 

@@ -26,6 +26,7 @@ for_both!(
     loss_is_convex_and_its_gradient_cocoercive,
     curvature_bound_is_the_largest_eigenvalue,
     huge_logits_stay_finite,
+    value_at_zero_is_the_value_there,
     best_prediction_scores_best,
     targets_are_read_by_row,
 );
@@ -40,9 +41,9 @@ struct Case<T> {
 
 impl<T: Real> Case<T> {
     fn targets(&self) -> Targets<'_, T> {
-        match self.kind {
-            LossKind::Squared => Targets::Values(self.values.view()),
-            _ => Targets::Classes(&self.classes),
+        match self.kind.is_regression() {
+            true => Targets::Values(self.values.view()),
+            false => Targets::Classes(&self.classes),
         }
     }
 
@@ -58,7 +59,7 @@ fn cases<T: Real>() -> Vec<Case<T>> {
         let (outputs, classes): (&[usize], &[u32]) = match kind {
             LossKind::Softmax => (&[2, 3, 10], &[1, 0, 1]),
             LossKind::Logistic => (&[1], &[1, 0]),
-            LossKind::Squared => (&[1, 4], &[]),
+            regression if regression.is_regression() => (&[1, 4], &[]),
             other => panic!("no targets for {other:?}"),
         };
         for &outputs in outputs {
@@ -66,7 +67,12 @@ fn cases<T: Real>() -> Vec<Case<T>> {
             if kind == LossKind::Softmax {
                 classes.push(outputs as u32 - 1);
             }
-            let values = Array2::from_shape_fn((3, outputs), |(i, j)| T::of(0.7 * i as f64 - 0.4 * j as f64));
+            let mut values =
+                Array2::from_shape_fn((3, outputs), |(i, j)| T::of(0.7 * i as f64 - 0.4 * j as f64));
+            if kind == LossKind::Poisson {
+                // Counts: 0 among them.
+                values.mapv_inplace(|v| v.max(T::zero()));
+            }
             cases.push(Case { kind, outputs, classes, values });
         }
     }
@@ -151,6 +157,10 @@ fn loss_is_convex_and_its_gradient_cocoercive<T: Real>() {
 fn curvature_bound_is_the_largest_eigenvalue<T: Real>() {
     every::<T>(|case, loss| {
         let bound = loss.curvature_bound().f64();
+        if bound.is_infinite() {
+            assert_eq!(case.kind, LossKind::Poisson);
+            return;
+        }
         let mut largest = 0.0f64;
         for z in points::<T>(case.outputs) {
             for row in 0..case.rows() {
@@ -214,13 +224,27 @@ fn huge_logits_stay_finite<T: Real>() {
                     assert!(value >= T::zero() && value.is_finite(), "{name:?}: {value} at {z:?}");
                     assert!(gradient.iter().all(|g| g.is_finite()), "{name:?}: {gradient:?} at {z:?}");
                     assert!(loss.score(&case.targets(), row, &z).is_finite());
-                    if name != LossKind::Squared {
+                    if !name.is_regression() {
                         assert!(gradient.iter().all(|g| g.abs() <= T::one()), "{name:?}: {gradient:?}");
                         // No logit is farther than 2·size from another.
                         assert!(value.f64() <= 2.0 * size + 3.0, "{name:?}: {value} at {z:?}");
                     }
                 }
             }
+        }
+    });
+}
+
+fn value_at_zero_is_the_value_there<T: Real>() {
+    every::<T>(|case, loss| {
+        for row in 0..case.rows() {
+            let (value, _) = value_and_gradient(loss, case, row, &vec![T::zero(); case.outputs]);
+            let null = loss.value_at_zero(&case.targets(), row, case.outputs);
+            assert!(
+                (value - null).abs() <= T::of(4.0) * T::epsilon(),
+                "{:?}: {null}, not {value}",
+                case.kind
+            );
         }
     });
 }
@@ -232,7 +256,12 @@ fn best_prediction_scores_best<T: Real>() {
             let towards = |sign: f64| -> Vec<T> {
                 (0..case.outputs)
                     .map(|j| match (case.kind, case.classes.get(row)) {
-                        (LossKind::Squared, _) => case.values[[row, j]] + T::of((1.0 - sign) * 2.0),
+                        // Before the smallest rate that is right to rounding, for a count of 0.
+                        (LossKind::Poisson, _) if case.values[[row, j]] == T::zero() => T::of(-60.0 * sign),
+                        (LossKind::Poisson, _) => case.values[[row, j]].ln() + T::of((1.0 - sign) * 2.0),
+                        (kind, _) if kind.is_regression() => {
+                            case.values[[row, j]] + T::of((1.0 - sign) * 2.0)
+                        }
                         (LossKind::Logistic, Some(&class)) => T::of(sign * (2.0 * f64::from(class) - 1.0)),
                         (_, Some(&class)) if class as usize == j => T::of(sign),
                         _ => T::zero(),
@@ -245,9 +274,9 @@ fn best_prediction_scores_best<T: Real>() {
             assert!(best > worst, "{:?} row {row}: {best} and {worst}", case.kind);
             let value = |z: &[T]| value_and_gradient(loss, case, row, z).0;
             assert!(value(&right) < value(&wrong), "{:?} row {row}", case.kind);
-            if case.kind == LossKind::Squared {
-                assert_eq!((best, value(&right)), (T::zero(), T::zero()));
-                assert_eq!(worst, -value(&wrong));
+            if case.kind.is_regression() {
+                assert_eq!((best, worst), (-value(&right), -value(&wrong)));
+                assert!(value(&right).f64() <= 1e-12, "{:?} row {row}: {}", case.kind, value(&right));
             } else {
                 assert_eq!((best, worst), (T::one(), T::zero()), "{:?} row {row}", case.kind);
             }
@@ -263,9 +292,9 @@ fn targets_are_read_by_row<T: Real>() {
             (0..case.rows()).map(|row| value_and_gradient(loss, case, row, &z).1).collect();
         for (a, first) in all.iter().enumerate() {
             for (b, second) in all.iter().enumerate() {
-                let same = match case.kind {
-                    LossKind::Squared => a == b,
-                    _ => case.classes[a] == case.classes[b],
+                let same = match case.kind.is_regression() {
+                    true => a == b,
+                    false => case.classes[a] == case.classes[b],
                 };
                 assert_eq!(first == second, same, "{:?} rows {a}, {b}", case.kind);
             }
@@ -297,6 +326,79 @@ fn values_are_those_of_the_formulas() {
     let value =
         LossKind::Squared.make::<f64>().value_and_gradient(&Targets::Values(y.view()), 0, &mut logits);
     assert_eq!((value, logits), (0.5 * (0.25 + 9.0), [-0.5, 3.0]));
+}
+
+/// max over p of p·r − μp²/2 and of p·r − p²/2, by search; half the deviance from its definition.
+#[test]
+fn values_of_the_regression_losses_are_those_of_their_definitions() {
+    let value = |kind: LossKind, y: f64, z: f64| {
+        let y = ndarray::array![[y]];
+        kind.make::<f64>().value_and_gradient(&Targets::Values(y.view()), 0, &mut [z])
+    };
+    let search = |radius: f64, curvature: f64, r: f64| {
+        let points = (0..=20_000).map(|i| radius * (i as f64 / 1e4 - 1.0));
+        points.map(|p| p * r - 0.5 * curvature * p * p).fold(f64::NEG_INFINITY, f64::max)
+    };
+    for r in [-3.0, -1.0, -0.4, -0.05, 0.0, 0.02, 0.3, 0.7, 1.0, 2.5] {
+        let smoothed = value(LossKind::Absolute { smoothing: 0.3 }, 0.5, 0.5 + r);
+        assert!((smoothed - search(1.0, 0.3, r)).abs() <= 1e-7, "{r}: {smoothed}");
+        // At most μ/2 below the absolute value, and never above.
+        assert!(smoothed <= r.abs() + 1e-15 && smoothed >= r.abs() - 0.15 - 1e-15, "{r}: {smoothed}");
+        let huber = value(LossKind::Huber { epsilon: 0.7 }, -1.0, r - 1.0);
+        assert!((huber - search(0.7, 1.0, r)).abs() <= 1e-7, "{r}: {huber}");
+    }
+    for (y, z) in [(3.0f64, 0.2f64), (0.5, -2.0), (1e-3, 1.0), (20.0, 3.0), (1.0, 40.0)] {
+        let deviance = z.exp() - y + y * (y.ln() - z);
+        let got = value(LossKind::Poisson, y, z);
+        assert!((got - deviance).abs() <= 1e-13 * (1.0 + deviance), "{y}, {z}: {got}, not {deviance}");
+    }
+    assert_eq!(value(LossKind::Poisson, 0.0, -1.5), (-1.5f64).exp());
+    // Digits are kept where the prediction is nearly perfect: y t²/2.
+    let near = value(LossKind::Poisson, 7.0, 7f64.ln() + 1e-6);
+    assert!((near - 3.5e-12).abs() <= 1e-17, "{near}");
+}
+
+/// A NaN must not be mistaken for a number by a clipped or capped loss.
+#[test]
+fn nan_logits_give_nan() {
+    every::<f64>(|case, loss| {
+        for row in 0..case.rows() {
+            let (value, _) = value_and_gradient(loss, case, row, &vec![f64::NAN; case.outputs]);
+            assert!(value.is_nan(), "{:?}: {value}", case.kind);
+        }
+    });
+}
+
+#[test]
+fn parameters_are_read_and_checked() {
+    assert_eq!(LossKind::parse("huber(0.5)"), Ok(LossKind::Huber { epsilon: 0.5 }));
+    assert_eq!(LossKind::parse("huber(epsilon=2)"), Ok(LossKind::Huber { epsilon: 2.0 }));
+    assert_eq!(LossKind::parse("huber"), Ok(LossKind::Huber { epsilon: 1.35 }));
+    let smooth = LossKind::Absolute { smoothing: 0.01 };
+    assert_eq!(LossKind::parse("absolute_error(smoothing=0.01)"), Ok(smooth));
+    for bad in [
+        "huber(0)",
+        "huber(-1)",
+        "huber(nan)",
+        "huber(inf)",
+        "huber(1, 2)",
+        "huber(delta=1)",
+        "huber(x)",
+        "absolute_error(0)",
+        "absolute_error(-inf)",
+        "squared_error(1)",
+        "poisson(2)",
+        "softmax(1)",
+    ] {
+        let message = LossKind::parse(bad).unwrap_err().to_string();
+        assert!(message.starts_with("loss must be"), "{bad}: {message}");
+    }
+    for kind in LossKind::ALL {
+        let parsed = LossKind::parse_regression(kind.name());
+        assert_eq!(parsed.is_ok(), kind.is_regression(), "{kind:?}");
+    }
+    let message = LossKind::parse_regression("softmax").unwrap_err().to_string();
+    assert!(message.contains("huber, poisson, got 'softmax'") && !message.contains("logistic"), "{message}");
 }
 
 /// Asymptotes in single precision: a confident right answer costs e^{−z}, a wrong one costs z.

@@ -81,22 +81,22 @@ impl<T: Real> Table<T> {
     fn any(loss: LossKind, x: Array2<T>) -> Self {
         let values = Array2::from_shape_fn((x.nrows(), 2), |(i, j)| x[[i, 0]] * T::of(1.0 + j as f64));
         let mut table = Self::classified(x, loss, |row| u32::from(row[0] > 0.0));
-        table.values = values;
+        table.values = if loss == LossKind::Poisson { values.mapv(|v| v.abs()) } else { values };
         table
     }
 
     fn n_outputs(&self) -> usize {
         match self.loss {
             LossKind::Logistic => 1,
-            LossKind::Squared => self.values.ncols(),
+            loss if loss.is_regression() => self.values.ncols(),
             _ => self.classes.iter().max().map_or(0, |&top| top as usize + 1).max(2),
         }
     }
 
     fn problem(&self) -> Problem<'_, T> {
-        let targets = match self.loss {
-            LossKind::Squared => Targets::Values(self.values.view()),
-            _ => Targets::Classes(&self.classes),
+        let targets = match self.loss.is_regression() {
+            true => Targets::Values(self.values.view()),
+            false => Targets::Classes(&self.classes),
         };
         let weights = self.weights.as_ref().map(|weights| weights.view());
         Problem::new(self.x.view(), targets, weights, self.n_outputs(), self.loss).unwrap()

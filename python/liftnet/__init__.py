@@ -11,7 +11,8 @@ from PyTorch. Neither is imported here.
 from importlib.metadata import version as _version
 
 from liftnet._classifier import LiftedMLPClassifier
+from liftnet._regressor import LiftedMLPRegressor
 
 __version__ = _version("liftnet")
 
-__all__ = ["LiftedMLPClassifier", "__version__"]
+__all__ = ["LiftedMLPClassifier", "LiftedMLPRegressor", "__version__"]

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
@@ -207,6 +208,58 @@ class LiftedMLPBase(BaseEstimator):
             )
         return (aligned, *checked[1:]) if isinstance(checked, tuple) else aligned
 
+    def _fit_or_restore(self, X, y, sample_weight):
+        """Fit; a failed fit leaves an earlier one as it was."""
+        fitted = vars(self).copy()
+        try:
+            return self._fit(X, y, sample_weight)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(fitted)
+            raise
+
+    def _drop_weightless(self, X, y, sample_weight):
+        """Leave samples of weight 0 out; equal weights become None."""
+        sample_weight = self._check_sample_weight(sample_weight, X)
+        if sample_weight is not None and not sample_weight.all():
+            # A weight of 0 means absent: for the targets, the scaling and the steps.
+            used = sample_weight > 0
+            if not used.any():
+                raise ValueError("sample_weight is zero for every sample")
+            X, y, sample_weight = X[used], y[used], sample_weight[used]
+        if sample_weight is not None and sample_weight.min() == sample_weight.max():
+            sample_weight = None
+        return X, y, sample_weight
+
+    def _start(self, X):
+        """Weights of the previous fit, or None before the first."""
+        if not hasattr(self, "coefs_"):
+            return None
+        sizes = tuple(coef.shape[1] for coef in self.coefs_[:-1])
+        if sizes != self._layer_sizes() or self.coefs_[0].shape[0] != X.shape[1]:
+            raise ValueError(
+                "warm_start needs the layer sizes of the previous fit, "
+                f"{(self.coefs_[0].shape[0], *sizes)}, but X and hidden_layer_sizes "
+                f"give {(X.shape[1], *self._layer_sizes())}"
+            )
+        return tuple(
+            [np.ascontiguousarray(array, dtype=X.dtype) for array in arrays]
+            for arrays in (self.coefs_, self.intercepts_)
+        )
+
+    def _hold_out(self, X, target, sample_weight, stratify=None):
+        """Set validation data aside: the rest, its weights, and the pair set aside."""
+        arrays = [X, target] + ([] if sample_weight is None else [sample_weight])
+        # A RandomState that is passed in advances here; the seed of the core follows.
+        parts = train_test_split(
+            *arrays,
+            test_size=self.validation_fraction,
+            stratify=stratify,
+            random_state=self.random_state,
+        )
+        weight = None if sample_weight is None else parts[4]
+        return parts[0], parts[2], weight, (parts[1], parts[3])
+
     def _train(self, X, y, n_outputs, loss, sample_weight, validation, start):
         """Call the core and keep its record; attributes change only on success."""
         result = _core.fit(
@@ -283,7 +336,8 @@ class LiftedMLPBase(BaseEstimator):
         -------
         module : torch.nn.Sequential
             Trainable; takes raw inputs (scaling is folded into the first layer) and
-            returns logits. A new copy, which shares no memory with the estimator.
+            returns logits: of a regressor the predictions, or with the Poisson loss
+            their logarithms. A new copy, which shares no memory with the estimator.
         """
         from liftnet.torch import to_torch
 

@@ -3,7 +3,6 @@
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
@@ -181,30 +180,15 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Ctrl-C stops within a batch, warns, and leaves the model of that moment.
         """
         _refuse_mixed_labels(y)
-        fitted = vars(self).copy()
-        try:
-            return self._fit(X, y, sample_weight)
-        except BaseException:
-            # A failed fit leaves an earlier one as it was.
-            vars(self).clear()
-            vars(self).update(fitted)
-            raise
+        return self._fit_or_restore(X, y, sample_weight)
 
     def _fit(self, X, y, sample_weight):
         X, y = self._validate_X(X, reset=True, y=y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
-        sample_weight = self._check_sample_weight(sample_weight, X)
-        if sample_weight is not None and not sample_weight.all():
-            # A weight of 0 means absent: for the classes, the scaling and the steps.
-            used = sample_weight > 0
-            if not used.any():
-                raise ValueError("sample_weight is zero for every sample")
-            X, y, sample_weight = X[used], y[used], sample_weight[used]
-        if sample_weight is not None and sample_weight.min() == sample_weight.max():
-            sample_weight = None
+        X, y, sample_weight = self._drop_weightless(X, y, sample_weight)
         encoder = LabelEncoder().fit(y)
-        start = self._start(encoder.classes_, X) if self.warm_start else None
+        start = self._start_for(encoder.classes_, X) if self.warm_start else None
         if start is None:
             self.classes_ = encoder.classes_
         else:
@@ -219,45 +203,22 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         validation = None
         if self.early_stopping:
             X, target, sample_weight, validation = self._hold_out(
-                X, target, sample_weight
+                X, target, sample_weight, stratify=target
             )
         n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
         self._train(X, target, n_outputs, loss, sample_weight, validation, start)
         self.out_activation_ = loss
         return self
 
-    def _start(self, classes, X):
-        """Weights of the previous fit, or None before the first."""
-        if not hasattr(self, "coefs_"):
-            return None
-        if not np.array_equal(classes, self.classes_):
+    def _start_for(self, classes, X):
+        """Weights of the previous fit, if its classes were these."""
+        start = self._start(X)
+        if start is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 "warm_start needs the classes of the previous fit, "
                 f"{self.classes_.tolist()}, but y has {classes.tolist()}"
             )
-        sizes = tuple(coef.shape[1] for coef in self.coefs_[:-1])
-        if sizes != self._layer_sizes() or self.coefs_[0].shape[0] != X.shape[1]:
-            raise ValueError(
-                "warm_start needs the layer sizes of the previous fit, "
-                f"{(self.coefs_[0].shape[0], *sizes)}, but X and hidden_layer_sizes "
-                f"give {(X.shape[1], *self._layer_sizes())}"
-            )
-        return tuple(
-            [np.ascontiguousarray(array, dtype=X.dtype) for array in arrays]
-            for arrays in (self.coefs_, self.intercepts_)
-        )
-
-    def _hold_out(self, X, target, sample_weight):
-        arrays = [X, target] + ([] if sample_weight is None else [sample_weight])
-        # A RandomState that is passed in advances here; the seed of the core follows.
-        parts = train_test_split(
-            *arrays,
-            test_size=self.validation_fraction,
-            stratify=target,
-            random_state=self.random_state,
-        )
-        weight = None if sample_weight is None else parts[4]
-        return parts[0], parts[2], weight, (parts[1], parts[3])
+        return start
 
     def decision_function(self, X):
         """Logits of the network.

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FitResult",
+    "check_targets",
     "decision_function",
     "first_non_finite",
     "fit",
+    "inverse_link",
     "parse_activation",
 ]
 
@@ -92,3 +94,12 @@ def first_non_finite(x: _Floats) -> tuple[int, int] | None:
 
 def parse_activation(text: str) -> tuple[str, str, tuple[str, float] | None]:
     """Canonical text, name and parameter of an activation; ValueError if it is none."""
+
+def inverse_link(loss: str) -> str:
+    """Name of the function from logits to predictions: "identity" or "exp".
+
+    Raises ValueError with the choices when the loss is none on real targets.
+    """
+
+def check_targets(y: _Floats, loss: str) -> None:
+    """Raise ValueError for the first of the targets outside the loss's domain."""

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from liftnet import _core
 from liftnet._classifier import LiftedMLPClassifier
+from liftnet._regressor import LiftedMLPRegressor
 
 __all__ = ["from_torch", "to_torch"]
 
@@ -34,7 +35,7 @@ def to_torch(estimator, dtype=None, device=None):
 
     Parameters
     ----------
-    estimator : LiftedMLPClassifier
+    estimator : LiftedMLPClassifier or LiftedMLPRegressor
         A fitted estimator.
     dtype : torch.dtype, default=None
         Type of the parameters; that of ``coefs_`` by default.
@@ -45,8 +46,9 @@ def to_torch(estimator, dtype=None, device=None):
     -------
     module : torch.nn.Sequential
         ``Linear, activation, ..., Linear``. Weights have PyTorch's shape (out, in).
-        Takes raw inputs and returns logits, one column for two classes. A new copy,
-        which shares no memory with the estimator.
+        Takes raw inputs and returns logits, one column for two classes; of a regressor
+        the predictions, or with the Poisson loss their logarithms. A new copy, which
+        shares no memory with the estimator.
     """
     check_is_fitted(estimator)
     if dtype is None:
@@ -77,7 +79,7 @@ def _tensor(array):
     return torch.from_numpy(np.array(array))
 
 
-def from_torch(module, *, classes=None, **params):
+def from_torch(module, *, task="classification", classes=None, **params):
     """Make an estimator that starts, and predicts, with the weights of a module.
 
     Parameters
@@ -86,16 +88,20 @@ def from_torch(module, *, classes=None, **params):
         ``nn.Sequential`` (possibly nested) of ``Linear`` layers with one and the same
         activation between them. ``Flatten``, ``Dropout`` and, at the end, nothing
         else are passed over: the module must return logits.
+    task : {"classification", "regression"}, default="classification"
+        What the outputs are: logits of classes, or predictions. For
+        ``loss="poisson"`` the latter are logarithms of rates.
     classes : array-like of shape (n_classes,), default=None
         Labels in the order of the outputs, sorted; ``range(n_classes)`` by default.
         A module with one output is a binary classifier; one with two becomes the
         same: its only output is their difference, which gives the same probabilities.
+        Not for regression.
     **params
         Further parameters of the estimator.
 
     Returns
     -------
-    estimator : LiftedMLPClassifier
+    estimator : LiftedMLPClassifier or LiftedMLPRegressor
         With ``warm_start=True``: ``predict`` works at once, and ``fit`` starts from the
         module's weights.
 
@@ -104,14 +110,9 @@ def from_torch(module, *, classes=None, **params):
     ValueError
         For a module of another structure; the message names the offending part.
     """
+    if task not in ("classification", "regression"):
+        raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
     linears, activation = _read(module)
-    n_classes = max(2, linears[-1].out_features)
-    classes = np.arange(n_classes) if classes is None else np.asarray(classes)
-    if classes.shape != (n_classes,) or not np.array_equal(np.unique(classes), classes):
-        raise ValueError(
-            f"classes must be {n_classes} distinct labels in sorted order for a module "
-            f"with {linears[-1].out_features} outputs, got {classes.tolist()}"
-        )
     hidden = tuple(linear.out_features for linear in linears[:-1])
     fixed = {"hidden_layer_sizes": hidden, "activation": activation}
     clash = fixed.keys() & params.keys()
@@ -119,7 +120,44 @@ def from_torch(module, *, classes=None, **params):
         raise ValueError(
             f"{', '.join(sorted(clash))} come from the module; do not pass them"
         )
-    estimator = LiftedMLPClassifier(**fixed, **{"warm_start": True, **params})
+    params = {**fixed, "warm_start": True, **params}
+    coefs, intercepts = _weights(linears)
+    if task == "regression":
+        if classes is not None:
+            raise ValueError("classes are for task='classification' only")
+        estimator = LiftedMLPRegressor(**params)
+        estimator.out_activation_ = _core.inverse_link(estimator.loss)
+    else:
+        estimator = LiftedMLPClassifier(**params)
+        estimator.classes_ = _classes(classes, linears[-1].out_features)
+        binary = len(estimator.classes_) == 2
+        estimator.out_activation_ = "logistic" if binary else "softmax"
+        if linears[-1].out_features == 2:
+            coefs[-1] = np.diff(coefs[-1], axis=1)
+            intercepts[-1] = np.diff(intercepts[-1])
+    estimator.activations_ = estimator._activations()
+    estimator.n_features_in_ = linears[0].in_features
+    estimator.n_layers_ = len(linears) + 1
+    estimator.n_outputs_ = len(intercepts[-1])
+    estimator.coefs_ = coefs
+    estimator.intercepts_ = intercepts
+    return estimator
+
+
+def _classes(classes, n_outputs):
+    """Labels in the order of the outputs, checked."""
+    n_classes = max(2, n_outputs)
+    classes = np.arange(n_classes) if classes is None else np.asarray(classes)
+    if classes.shape != (n_classes,) or not np.array_equal(np.unique(classes), classes):
+        raise ValueError(
+            f"classes must be {n_classes} distinct labels in sorted order for a module "
+            f"with {n_outputs} outputs, got {classes.tolist()}"
+        )
+    return classes
+
+
+def _weights(linears):
+    """coefs_ and intercepts_ of layers of PyTorch's."""
     weights = [_numpy(linear.weight) for linear in linears]
     coefs = [np.ascontiguousarray(weight.T) for weight in weights]
     intercepts = [
@@ -128,18 +166,7 @@ def from_torch(module, *, classes=None, **params):
         else _numpy(linear.bias)
         for linear in linears
     ]
-    if linears[-1].out_features == 2:
-        coefs[-1] = np.diff(coefs[-1], axis=1)
-        intercepts[-1] = np.diff(intercepts[-1])
-    estimator.activations_ = estimator._activations()
-    estimator.classes_ = classes
-    estimator.n_features_in_ = linears[0].in_features
-    estimator.n_layers_ = len(linears) + 1
-    estimator.n_outputs_ = len(intercepts[-1])
-    estimator.out_activation_ = "logistic" if n_classes == 2 else "softmax"
-    estimator.coefs_ = coefs
-    estimator.intercepts_ = intercepts
-    return estimator
+    return coefs, intercepts
 
 
 def _numpy(parameter):

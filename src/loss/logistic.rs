@@ -23,6 +23,10 @@ impl<T: Real> Loss<T> for LogisticLoss {
         }
     }
 
+    fn value_at_zero(&self, _targets: &Targets<'_, T>, _row: usize, _n_outputs: usize) -> T {
+        T::of(std::f64::consts::LN_2)
+    }
+
     fn curvature_bound(&self) -> T {
         T::of(0.25)
     }

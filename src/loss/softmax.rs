@@ -28,6 +28,10 @@ impl<T: Real> Loss<T> for SoftmaxLoss {
         sum.ln() - shifted_target
     }
 
+    fn value_at_zero(&self, _targets: &Targets<'_, T>, _row: usize, n_outputs: usize) -> T {
+        T::of(n_outputs as f64).ln()
+    }
+
     fn curvature_bound(&self) -> T {
         T::of(0.5)
     }

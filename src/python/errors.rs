@@ -13,7 +13,8 @@ impl From<Error> for PyErr {
             | Error::Parameter { .. }
             | Error::UnknownName { .. }
             | Error::NotAnArgmin { .. }
-            | Error::Labels { .. } => PyValueError::new_err(message),
+            | Error::Labels { .. }
+            | Error::Domain { .. } => PyValueError::new_err(message),
             Error::Memory { .. } => PyMemoryError::new_err(message),
             Error::Factorisation { .. } | Error::Diverged { .. } => PyFloatingPointError::new_err(message),
             Error::Internal(_) => PyRuntimeError::new_err(message),

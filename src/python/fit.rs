@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::loss::{LossKind, Targets};
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::solver::{PassReport, Solution, Status, stochastic};
+use crate::solver::{PassReport, Solution, Status, stochastic, with_standard_targets};
 use crate::spec::{Components, Scaling, Spec};
 use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
@@ -179,7 +179,10 @@ impl<'py> Request<'py> {
                 return Err(Error::Shape { argument: "X_val".into(), got, expected });
             }
             let held_out = held_out.map(|(x, y)| Problem::new(x, y, None, n_outputs, loss)).transpose()?;
-            stochastic(&problem, &options, start.as_ref(), held_out.as_ref(), control)
+            let (start, held_out) = (start.as_ref(), held_out.as_ref());
+            with_standard_targets(&problem, loss, start, held_out, |problem, start, held_out| {
+                stochastic(problem, &options, start, held_out, control)
+            })
         })?;
         let interrupted = match exception {
             // Ctrl-C ends the fit early and keeps what was reached. It is told even where the last
@@ -200,11 +203,10 @@ enum BorrowedTargets<'py, T: Element> {
 
 impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
     fn borrow(name: &str, y: &Bound<'py, PyAny>, loss: LossKind) -> PyResult<Self> {
-        Ok(match loss {
-            LossKind::Squared => Self::Values(matrix(name, y)?),
-            LossKind::Softmax | LossKind::Logistic => {
-                Self::Classes(vector(name, y, "a contiguous 1-d array of uint32 class indices")?)
-            }
+        Ok(if loss.is_regression() {
+            Self::Values(matrix(name, y)?)
+        } else {
+            Self::Classes(vector(name, y, "a contiguous 1-d array of uint32 class indices")?)
         })
     }
 

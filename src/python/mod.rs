@@ -27,5 +27,7 @@ pub mod _core {
     #[pymodule_export]
     use super::fit::{FitResult, fit};
     #[pymodule_export]
-    use super::predict::{decision_function, first_non_finite, parse_activation};
+    use super::predict::{
+        check_targets, decision_function, first_non_finite, inverse_link, parse_activation,
+    };
 }

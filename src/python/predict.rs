@@ -4,6 +4,7 @@ use super::arrays::{Inputs, network};
 use super::runner;
 use crate::activation::ActivationKind;
 use crate::linalg::Threads;
+use crate::loss::LossKind;
 use crate::network::Network;
 use crate::problem;
 use crate::real::Real;
@@ -67,4 +68,19 @@ pub fn first_non_finite(py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<Option
 pub fn parse_activation(text: &str) -> PyResult<(String, &'static str, Option<(&'static str, f64)>)> {
     let kind = ActivationKind::parse(text)?;
     Ok((kind.to_string(), kind.name(), kind.parameter().map(|parameter| (parameter.name, parameter.value))))
+}
+
+#[pyfunction]
+pub fn inverse_link(loss: &str) -> PyResult<&'static str> {
+    Ok(LossKind::parse_regression(loss)?.inverse_link())
+}
+
+#[pyfunction]
+pub fn check_targets(y: &Bound<'_, PyAny>, loss: &str) -> PyResult<()> {
+    let loss = LossKind::parse_regression(loss)?;
+    match Inputs::borrow("y", y)? {
+        Inputs::F32(array) => problem::check_values(array.as_array(), loss)?,
+        Inputs::F64(array) => problem::check_values(array.as_array(), loss)?,
+    }
+    Ok(())
 }

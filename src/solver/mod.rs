@@ -14,9 +14,11 @@ mod schedule;
 mod standardisation;
 mod start;
 mod stochastic;
+mod target_map;
 #[cfg(test)]
 mod tests;
 
 pub use control::{Control, PassReport, Silent, Status};
 pub use input_map::InputMap;
 pub use stochastic::{Solution, stochastic};
+pub use target_map::{TargetMap, with_standard_targets};

@@ -29,9 +29,11 @@ pub(super) struct Data<'a, 't, T> {
 /// What one evaluation of rows gave, summed over them with their weights.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Totals {
-    loss: f64,
-    score: f64,
-    rows: usize,
+    pub loss: f64,
+    /// Loss of logits 0.
+    pub null: f64,
+    pub score: f64,
+    pub rows: usize,
 }
 
 /// Buffers and constants of a batch.
@@ -118,19 +120,6 @@ impl<T: Real> Batch<T> {
         sum
     }
 
-    /// Mean loss of the rows, or that of logits 0 where it is larger.
-    pub fn reference_loss(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> f64 {
-        let start = self.evaluate(layers, data, rows).mean_loss();
-        let mut logits = vec![T::zero(); layers.last().map_or(0, |layer| layer.weights.ncols())];
-        let mut null = 0.0;
-        for &row in rows {
-            logits.fill(T::zero());
-            let weight = data.weights.map_or(1.0, |weights| weights[row].f64());
-            null += weight * self.loss.value_and_gradient(data.targets, row, &mut logits).f64();
-        }
-        start.max(null / rows.len() as f64)
-    }
-
     /// Mean Gram matrices of the inputs of all layers but the first, over the given rows.
     pub fn grams(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Vec<Array2<T>> {
         let mut grams: Vec<Array2<T>> = layers[1..]
@@ -194,12 +183,22 @@ impl<T: Real> Batch<T> {
 
 impl Totals {
     pub fn plus(self, other: Self) -> Self {
-        Self { loss: self.loss + other.loss, score: self.score + other.score, rows: self.rows + other.rows }
+        Self {
+            loss: self.loss + other.loss,
+            null: self.null + other.null,
+            score: self.score + other.score,
+            rows: self.rows + other.rows,
+        }
     }
 
     /// Mean loss of the rows.
     pub fn mean_loss(self) -> f64 {
         self.loss / self.rows as f64
+    }
+
+    /// Mean loss of logits 0 on the same rows.
+    pub fn null_loss(self) -> f64 {
+        self.null / self.rows as f64
     }
 
     /// Mean score of the rows.
@@ -259,6 +258,7 @@ impl<T: Real> Chunk<T> {
         for (&row, mut z) in rows.iter().zip(logits.rows_mut()) {
             let Some(z) = z.as_slice_mut() else { return };
             let weight = data.weights.map_or(1.0, |weights| weights[row].f64());
+            self.totals.null += weight * loss.value_at_zero(data.targets, row, z.len()).f64();
             self.totals.score += weight * loss.score(data.targets, row, z).f64();
             self.totals.loss += weight * loss.value_and_gradient(data.targets, row, z).f64();
         }

@@ -1,6 +1,7 @@
 //! What keeps the iterates bounded: a trust region on each step, and a way back.
 
 use super::layers::Layer;
+use super::pass::Totals;
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::real::Real;
@@ -28,8 +29,9 @@ pub(super) struct Safeguard<T> {
 }
 
 impl<T: Real> Safeguard<T> {
-    /// `reference` is the mean loss of the start or of constant logits, whichever is larger.
-    pub fn new(layers: &[Layer<T>], reference: f64) -> Self {
+    /// `start` is what the start gives on some rows.
+    pub fn new(layers: &[Layer<T>], start: Totals) -> Self {
+        let reference = start.mean_loss().max(start.null_loss());
         // A reference of 0 (nothing to learn) must not make rounding look like divergence.
         let reference = reference.max(1e-3);
         let good: Vec<_> = layers.iter().map(|layer| layer.weights.clone()).collect();
@@ -46,15 +48,21 @@ impl<T: Real> Safeguard<T> {
         if scaled > TRUST { (TRUST / scaled).sqrt() } else { 1.0 }
     }
 
-    /// Whether the mean loss of a batch is that of a healthy run.
-    pub fn batch_is_good(&self, loss: f64) -> bool {
-        loss <= BAD_BATCH * self.reference
+    /// The loss that a healthy run has at most on these rows; one outlier among the targets may
+    /// make that of a batch far larger than that of others.
+    fn level(&self, rows: Totals) -> f64 {
+        self.reference.max(rows.null_loss())
     }
 
-    /// After a pass of this mean loss, before which `latest` were the weights: whether it was good.
-    /// If so, those are to return to.
-    pub fn keep(&mut self, layers: &[Layer<T>], loss: f64) -> bool {
-        let good = loss <= BAD_PASS * self.reference && layers.iter().all(Layer::is_finite);
+    /// Whether the mean loss of a batch is that of a healthy run.
+    pub fn batch_is_good(&self, batch: Totals) -> bool {
+        batch.mean_loss() <= BAD_BATCH * self.level(batch)
+    }
+
+    /// After the second half of a pass, before which `latest` were the weights: whether it was
+    /// good. If so, those are to return to.
+    pub fn keep(&mut self, layers: &[Layer<T>], half: Totals) -> bool {
+        let good = half.mean_loss() <= BAD_PASS * self.level(half) && layers.iter().all(Layer::is_finite);
         if good {
             std::mem::swap(&mut self.good, &mut self.latest);
             for (kept, layer) in self.latest.iter_mut().zip(layers) {

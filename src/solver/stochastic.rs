@@ -81,8 +81,7 @@ pub fn stochastic<T: Real>(
     let mut batch = Batch::new(&layers, options);
     let mut order: Vec<usize> = (0..problem.n_samples()).collect();
     let metric_rows = metric_rows(&layers, order.len());
-    let reference = batch.reference_loss(&layers, data, &order[..metric_rows]);
-    let mut safeguard = Safeguard::new(&layers, reference);
+    let mut safeguard = Safeguard::new(&layers, batch.evaluate(&layers, data, &order[..metric_rows]));
     let mut schedule = Schedule::new(options, order.len());
     let mut progress = Progress::new(options);
     let mut status = Status::MaxIter;
@@ -101,7 +100,7 @@ pub fn stochastic<T: Real>(
                 batch.refresh_metrics(&mut layers, data, &order[..metric_rows], options)?;
             }
             let part = batch.gradients(&mut layers, data, rows, options.ridge);
-            if safeguard.batch_is_good(part.mean_loss()) {
+            if safeguard.batch_is_good(part) {
                 weight_blocks(&mut layers, schedule.rate(), options, batch.threads());
             } else {
                 safeguard.recover(&mut layers, &mut schedule, pass)?;
@@ -111,7 +110,7 @@ pub fn stochastic<T: Real>(
             schedule.advance();
         }
         // The first half of a pass may still hold the transient of a start.
-        if !safeguard.keep(&layers, late.mean_loss()) {
+        if !safeguard.keep(&layers, late) {
             safeguard.recover(&mut layers, &mut schedule, pass)?;
         }
         let loss =

@@ -101,13 +101,16 @@ impl<T: Real> Labels<T> {
     fn new(loss: LossKind, n: usize, n_outputs: usize) -> Self {
         let count = if loss == LossKind::Logistic { 2 } else { n_outputs };
         let classes = (0..n).map(|i| ((i * 7 + i / 3) % count) as u32).collect();
-        Self { loss, classes, values: normal(n, n_outputs, 77) }
+        let values = normal::<T>(n, n_outputs, 77);
+        // Counts are not negative; none is 0, where the deviance has a kink in y.
+        let values = if loss == LossKind::Poisson { values.mapv(|v| v.abs() + T::of(0.1)) } else { values };
+        Self { loss, classes, values }
     }
 
     fn targets(&self) -> Targets<'_, T> {
-        match self.loss {
-            LossKind::Squared => Targets::Values(self.values.view()),
-            _ => Targets::Classes(&self.classes),
+        match self.loss.is_regression() {
+            true => Targets::Values(self.values.view()),
+            false => Targets::Classes(&self.classes),
         }
     }
 }
@@ -140,9 +143,12 @@ impl<T: Real> Setup<T> {
         let mut sizes = vec![Self::INPUTS];
         sizes.extend(hidden);
         sizes.push(outputs_for(loss));
-        let layers = sizes.windows(2).enumerate().map(|(l, pair)| {
-            Layer::new(normal::<T>(pair[0] + 1, pair[1], 30 + l as u64).mapv(|w| w * T::of(0.7)))
-        });
+        // Logits of order one where the loss is exponential.
+        let size = T::of(if loss == LossKind::Poisson { 0.3 } else { 0.7 });
+        let layers = sizes
+            .windows(2)
+            .enumerate()
+            .map(|(l, pair)| Layer::new(normal::<T>(pair[0] + 1, pair[1], 30 + l as u64).mapv(|w| w * size)));
         let options = options(n, Self::INPUTS, |spec| {
             (spec.loss, spec.hidden_layer_sizes) = (loss, hidden.to_vec());
             change(spec);

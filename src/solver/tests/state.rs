@@ -1,6 +1,7 @@
 //! Schedule, safeguard and layers: what moves the weights and what holds them.
 
 use super::super::layers::Layer;
+use super::super::pass::Totals;
 use super::super::safeguard::Safeguard;
 use super::super::schedule::Schedule;
 use super::{distance, for_both, normal, options};
@@ -55,25 +56,46 @@ fn restoring_forgets_the_momentum<T: Real>() {
     assert_eq!(layer.weights, good);
 }
 
+/// One row of this loss, for which logits 0 cost `null`.
+fn totals(loss: f64, null: f64) -> Totals {
+    Totals { loss, null, score: 0.0, rows: 1 }
+}
+
+/// The level of a healthy run is the worst of the start, of logits 0 there, and of logits 0 on the
+/// rows in question: a batch that holds an outlier is not divergence.
+#[test]
+fn safeguard_measures_rows_by_their_own_targets() {
+    let layers = vec![Layer::new(normal::<f64>(4, 3, 6))];
+    let calm = Safeguard::new(&layers, totals(0.3, 0.5));
+    assert!(calm.batch_is_good(totals(3.9, 0.1)) && !calm.batch_is_good(totals(4.1, 0.1)));
+    assert!(calm.batch_is_good(totals(7e3, 1e3)) && !calm.batch_is_good(totals(9e3, 1e3)));
+    let mut far = Safeguard::new(&layers, totals(20.0, 0.5));
+    assert!(far.batch_is_good(totals(159.0, 0.5)) && !far.batch_is_good(totals(161.0, 0.5)));
+    assert!(far.keep(&layers, totals(20.9, 0.5)) && !far.keep(&layers, totals(21.1, 0.5)));
+    assert!(far.keep(&layers, totals(1e3, 1e3)) && !far.keep(&layers, totals(1.1e3, 1e3)));
+}
+
 fn safeguard_returns_to_good_weights<T: Real>() {
     let schedule = || Schedule::new(&options(100, 3, |_| {}), 100);
     let good = normal::<T>(4, 3, 5);
     let mut layers = vec![Layer::new(normal::<T>(4, 3, 6))];
-    let mut safeguard = Safeguard::new(&layers, 2.0);
+    let mut safeguard = Safeguard::new(&layers, totals(2.0, 0.7));
     layers[0].weights.assign(&good);
+    let fine = totals(1.0, 0.7);
     // Twice: after the first pass these weights have not been seen to be good.
-    assert!(safeguard.keep(&layers, 1.0) && safeguard.keep(&layers, 1.0));
+    assert!(safeguard.keep(&layers, fine) && safeguard.keep(&layers, fine));
 
     // A loss far above the reference, NaN, or weights that are not finite: not kept.
     layers[0].weights.fill(T::of(7.0));
     for loss in [2e3, f64::NAN, f64::INFINITY] {
-        assert!(!safeguard.keep(&layers, loss) && !safeguard.batch_is_good(loss), "{loss}");
+        let bad = totals(loss, 0.7);
+        assert!(!safeguard.keep(&layers, bad) && !safeguard.batch_is_good(bad), "{loss}");
     }
-    assert!(safeguard.batch_is_good(1.0));
+    assert!(safeguard.batch_is_good(fine));
     for bad in [T::nan(), T::infinity()] {
         layers[0].weights[[3, 0]] = T::one();
         layers[0].weights[[0, 1]] = bad;
-        assert!(!safeguard.keep(&layers, 1.0), "{bad}");
+        assert!(!safeguard.keep(&layers, fine), "{bad}");
     }
 
     let mut plan = schedule();
@@ -94,10 +116,10 @@ fn safeguard_returns_to_good_weights<T: Real>() {
 #[test]
 fn safeguard_sees_intercepts() {
     let mut layers = vec![Layer::new(normal::<f64>(4, 3, 6))];
-    let mut safeguard = Safeguard::new(&layers, 2.0);
+    let mut safeguard = Safeguard::new(&layers, totals(2.0, 2.0));
     let good = layers[0].weights.clone();
     layers[0].weights[[3, 1]] = f64::NAN;
-    assert!(!safeguard.keep(&layers, 1.0), "a NaN intercept was kept");
+    assert!(!safeguard.keep(&layers, totals(1.0, 1.0)), "a NaN intercept was kept");
     safeguard.drop_non_finite(&mut layers);
     assert_eq!(layers[0].weights, good);
 }

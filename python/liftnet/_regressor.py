@@ -1,0 +1,300 @@
+"""The lifted regressor."""
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.utils.validation import column_or_1d
+
+from liftnet import _core
+from liftnet._base import LiftedMLPBase
+
+
+class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
+    r"""Multi-layer perceptron regressor trained by lifted block-coordinate descent.
+
+    The lifted problem is that of :class:`LiftedMLPClassifier`, with a loss
+    :math:`\ell` on real targets, one or more for each sample. Losses of several
+    outputs are added.
+
+    Inputs and targets are centred and scaled inside, targets by mean and standard
+    deviation for the squared loss, by median and median distance for the absolute loss
+    and Huber's, by the mean alone for Poisson's. Both are folded into the weights:
+    ``coefs_`` and ``intercepts_`` take raw inputs and give raw targets. There is no
+    need for a ``StandardScaler`` or a ``TransformedTargetRegressor``. Losses, ``tol``
+    and ``alpha`` are in units of scaled targets.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        Units of each hidden layer. Empty for a linear model.
+    activation : str or sequence of str, default="relu"
+        Activation of the hidden layers, or one for each: "identity", "relu",
+        "leaky_relu", "logistic", "tanh" or "hard_tanh". A parameter is written as in
+        "leaky_relu(slope=0.2)".
+    divergence : {"fenchel", "euclidean"}, default="fenchel"
+        What ties a lifted variable x to its pre-activation z. "fenchel" is
+        :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
+        "euclidean" is :math:`\frac12 \|x - z\|^2` on the domain of f, the form of the
+        first paper, for activations that are projections ("identity", "relu",
+        "hard_tanh").
+    loss : str, default="squared_error"
+        "squared_error" (predicts means), "absolute_error" (medians), "huber"
+        (quadratic near the target, linear beyond) or "poisson" (means of counts,
+        through the logarithm). The parameter of "huber" (1.35) and that of
+        "absolute_error" (the width of the smoothing about 0, 0.05) can be written with
+        it, as in ``"huber(1.5)"``, in units of the spread of the targets: their
+        standard deviation, estimated by the median distance from the median.
+    penalty_weight : float, default=10.0
+        :math:`\lambda > 0`, the weight of the divergence. Large values tend to
+        plain gradients, small ones move the activations further in a step.
+    alpha : float or "auto", default="auto"
+        Strength of the ridge penalty on the weights, divided by the number of samples
+        when added to the loss. "auto" is 3 for up to 5,000 samples and grows with the
+        square root of their number beyond. The first layer is penalised in the
+        coordinates of the input map, in which its metric is the identity.
+    batch_size : int or "auto", default="auto"
+        Samples in a step; "auto" is a hundredth of the samples to the nearest power
+        of two, within 32 and 512, and less for a run of few passes.
+    learning_rate_init : float or "auto", default="auto"
+        Step of the weight blocks at the start; it falls linearly to 0 over the run.
+        "auto" grows with the batch size.
+    momentum : float, default=0.9
+        Heavy-ball momentum of the weight blocks, in [0, 1).
+    max_iter : int or "auto", default="auto"
+        Passes over the data. The step reaches 0 at the end of them, so that a fit of
+        few passes is a finished fit. "auto" is 30 for up to 5,000 samples and falls to
+        6 for many.
+    damping : float, (float, float) or "auto", default="auto"
+        Damping of the metric of the first layer and of the others, as a multiple of
+        the mean eigenvalue of the Gram matrix.
+    scale : {"auto", "global", "feature", "none"}, default="auto"
+        Divide the centred inputs by one number for all features, by one for each, or
+        not at all. "auto" takes one for all when the ranges of the features look as if
+        they shared a unit, as pixels do.
+    n_components : int, float, "auto" or None, default="auto"
+        Leading principal directions of the inputs in which the first layer is trained:
+        their number, the share of the variance that they hold (in (0, 1)), or None for
+        all. "auto" keeps all of up to 128 features and 95 % of the variance of more.
+    tol : float, default=1e-4
+        Least improvement of the loss, or of the validation score, that counts.
+    n_iter_no_change : int, default=10
+        Passes in a row without improvement after which training stops.
+    early_stopping : bool, default=False
+        Set ``validation_fraction`` of the data aside, stop on minus the loss there,
+        and keep the weights of the best pass.
+    validation_fraction : float, default=0.1
+        Share of the data set aside for early stopping, in (0, 1).
+    warm_start : bool, default=False
+        Start from the weights of the previous fit.
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, batches and the validation split. The same seed gives
+        the same bits for every number of threads.
+    n_jobs : int or None, default=None
+        Threads; None and -1 mean all processors. ``OMP_NUM_THREADS`` and
+        ``RAYON_NUM_THREADS`` are upper limits.
+    verbose : bool or int, default=False
+        Print the loss after every pass.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray, shape (n_in, n_out) each
+        Weights of the layers, for raw inputs, in the precision of ``X``.
+    intercepts_ : list of ndarray, shape (n_out,) each
+        Intercepts of the layers.
+    loss_ : float
+        Loss of the last pass, for scaled targets: mean over its batches, each before
+        its step, plus the penalty.
+    best_loss_ : float or None
+        Smallest loss of a pass; None with early stopping.
+    loss_curve_ : list of float
+        Loss of each pass.
+    validation_scores_ : list of float or None
+        Minus the loss on the held-out data after each pass, with early stopping.
+    best_validation_score_ : float or None
+        The best of them; the weights are those of that pass.
+    n_iter_ : int
+        Passes begun.
+    n_components_ : int
+        Directions of the inputs in which the first layer was trained.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when ``X`` has string column names.
+    n_layers_ : int
+        Number of layers, input and output included.
+    n_outputs_ : int
+        Number of outputs.
+    out_activation_ : str
+        "exp" for the Poisson loss, otherwise "identity".
+
+    References
+    ----------
+    .. [1] A. Askari, G. Negiar, R. Sambharya, L. El Ghaoui, "Lifted neural networks",
+       2018, arXiv:1805.01532.
+    .. [2] F. Gu, A. Askari, L. El Ghaoui, "Fenchel lifted networks: a Lagrange
+       relaxation of neural network training", 2020, arXiv:1811.08039.
+    .. [3] F. Benzing, "Gradient descent on neurons and its link to approximate
+       second-order optimization", 2022, arXiv:2201.12250.
+
+    Examples
+    --------
+    >>> from liftnet import LiftedMLPRegressor
+    >>> from sklearn.datasets import make_friedman1
+    >>> X, y = make_friedman1(500, random_state=0)
+    >>> reg = LiftedMLPRegressor(random_state=0).fit(X, y)
+    >>> reg.score(X, y) > 0.9
+    True
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
+        **LiftedMLPBase._parameter_constraints,
+        # Names and parameters are checked by the core.
+        "loss": [str],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        loss="squared_error",
+        divergence="fenchel",
+        penalty_weight=10.0,
+        alpha="auto",
+        batch_size="auto",
+        learning_rate_init="auto",
+        momentum=0.9,
+        max_iter="auto",
+        damping="auto",
+        scale="auto",
+        n_components="auto",
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        n_jobs=None,
+        verbose=False,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            divergence=divergence,
+            penalty_weight=penalty_weight,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
+            momentum=momentum,
+            max_iter=max_iter,
+            damping=damping,
+            scale=scale,
+            n_components=n_components,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+        self.loss = loss
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs. float32 is trained in single, everything else in double precision.
+            Not copied; do not write to it from another thread meanwhile.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets. 0 or more for the Poisson loss, and not all 0.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, 0 or more. A weight of 0 removes a sample.
+
+        Returns
+        -------
+        self : LiftedMLPRegressor
+
+        Raises
+        ------
+        ValueError
+            For non-finite or misshapen input, a target outside the domain of the loss,
+            or a parameter outside its range. The estimator is then as it was before.
+        MemoryError
+            When the network would not fit into the machine's memory.
+
+        Notes
+        -----
+        Ctrl-C stops within a batch, warns, and leaves the model of that moment.
+        """
+        return self._fit_or_restore(X, y, sample_weight)
+
+    def _fit(self, X, y, sample_weight):
+        out_activation = _core.inverse_link(self.loss)
+        if issparse(y):
+            raise TypeError(
+                "Sparse data was passed for y, but dense data is required. Use "
+                "'.toarray()' to convert it to a dense NumPy array."
+            )
+        X, y = self._validate_X(X, reset=True, y=y, multi_output=True, y_numeric=True)
+        target = self._targets(y, X.dtype)
+        X, target, sample_weight = self._drop_weightless(X, target, sample_weight)
+        n_outputs = target.shape[1]
+        start = self._start_for(n_outputs, X) if self.warm_start else None
+        validation = None
+        if self.early_stopping:
+            X, target, sample_weight, validation = self._hold_out(
+                X, target, sample_weight
+            )
+        self._train(X, target, n_outputs, self.loss, sample_weight, validation, start)
+        self.out_activation_ = out_activation
+        return self
+
+    def _targets(self, y, dtype):
+        """Targets of shape (n_samples, n_outputs), in the domain of the loss."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        with np.errstate(over="ignore"):
+            target = np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
+        finite = np.isfinite(target).all(axis=1)
+        if not finite.all():
+            row = int(np.flatnonzero(~finite)[0])
+            raise ValueError(
+                f"y holds {y[row]} at row {row}, beyond the range of {dtype}, the "
+                "precision of X; pass X as float64"
+            )
+        _core.check_targets(target, self.loss)
+        return target
+
+    def _start_for(self, n_outputs, X):
+        """Weights of the previous fit, if it had as many outputs."""
+        start = self._start(X)
+        if start is not None and n_outputs != self.n_outputs_:
+            raise ValueError(
+                f"warm_start needs the {self.n_outputs_} outputs of the previous fit, "
+                f"but y has {n_outputs}"
+            )
+        return start
+
+    def predict(self, X):
+        """Predicted targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the units of ``y`` and the precision of ``coefs_``; one-dimensional for a
+            single output.
+        """
+        values = self._logits(X)
+        if self.out_activation_ == "exp":
+            values = np.exp(values)
+        return values[:, 0] if self.n_outputs_ == 1 else values
