@@ -35,7 +35,7 @@
 //! ## Where to start
 //!
 //! * *Using it from Rust:* [`problem::Problem::new`], [`spec::Spec::check`], [`solver::stochastic`]
-//!   inside `rayon::ThreadPool::install`, then [`network::Network::decision_function`].
+//!   (for real targets within [`solver::with_standard_targets`]) inside `rayon::ThreadPool::install`, then [`network::Network::decision_function`].
 //! * *Understanding the method:* [`activation`], the two files of [`kernel`],
 //!   `solver/stochastic.rs`, `solver/input_map.rs`.
 //! * *Adding an activation, a loss or a penalty:* [`activation::Activation`], [`loss::Loss`],

@@ -284,12 +284,12 @@ fn best_prediction_scores_best<T: Real>() {
     });
 }
 
-/// The gradient is zero (or nearly) only at that row's own target.
+/// Value and gradient differ where the targets do.
 fn targets_are_read_by_row<T: Real>() {
     every::<T>(|case, loss| {
         let z: Vec<T> = (0..case.outputs).map(|j| T::of(0.3 * j as f64 + 0.1)).collect();
-        let all: Vec<Vec<T>> =
-            (0..case.rows()).map(|row| value_and_gradient(loss, case, row, &z).1).collect();
+        let all: Vec<(T, Vec<T>)> =
+            (0..case.rows()).map(|row| value_and_gradient(loss, case, row, &z)).collect();
         for (a, first) in all.iter().enumerate() {
             for (b, second) in all.iter().enumerate() {
                 let same = match case.kind.is_regression() {

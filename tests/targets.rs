@@ -165,7 +165,8 @@ fn constant_targets_become_zero<T: Real>() {
             let target = if loss == LossKind::Poisson { 1.0 } else { 0.0 };
             standard.iter().for_each(|v| close(v.f64(), target, 4.0 * T::epsilon().f64(), &case));
             let mut silent = network::<T>(1);
-            (silent.coefs[1].fill(T::zero()), silent.intercepts[1].fill(T::zero()));
+            silent.coefs[1].fill(T::zero());
+            silent.intercepts[1].fill(T::zero());
             let constant = map.fold(silent).intercepts[1][0].f64();
             let constant = if loss == LossKind::Poisson { constant.exp() } else { constant };
             close(constant, value, 100.0 * T::epsilon().f64() * value.abs(), &case);

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from sklearn.base import is_classifier
-from sklearn.neural_network import MLPClassifier
+from sklearn.base import is_classifier, is_regressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import (
     check_sample_weight_equivalence_on_dense_data,
     parametrize_with_checks,
 )
 
-from liftnet import LiftedMLPClassifier
+from liftnet import LiftedMLPClassifier, LiftedMLPRegressor
 
 # Weights count by their ratios: the automatic step and alpha/n go by the number of
 # rows, which repeating rows changes and weighting them does not. Below, the same check
@@ -20,17 +20,45 @@ EXPECTED = {
     "by the number of rows; scikit-learn's MLP with mini-batches fails likewise"
 }
 
+# The one check that does not heed the tag of positive targets; tests of the regressor
+# fit several outputs with this loss.
+NEGATIVE = {"check_regressor_multioutput": "the check draws negative counts"}
+
+
+def expected(estimator):
+    poisson = getattr(estimator, "loss", None) == "poisson"
+    return EXPECTED | NEGATIVE if poisson else EXPECTED
+
 
 @parametrize_with_checks(
-    [LiftedMLPClassifier()], expected_failed_checks=lambda _: EXPECTED
+    [
+        LiftedMLPClassifier(),
+        LiftedMLPRegressor(),
+        LiftedMLPRegressor(loss="absolute_error"),
+        LiftedMLPRegressor(loss="huber"),
+        LiftedMLPRegressor(loss="poisson"),
+    ],
+    expected_failed_checks=expected,
 )
 def test_check(estimator, check):
     check(estimator)
 
 
-def test_weights_repeat_rows_where_nothing_counts_rows():
-    clf = LiftedMLPClassifier(alpha=0, learning_rate_init=0.3)
-    check_sample_weight_equivalence_on_dense_data("LiftedMLPClassifier", clf)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LiftedMLPClassifier(),
+        LiftedMLPRegressor(),
+        LiftedMLPRegressor(loss="absolute_error"),
+        LiftedMLPRegressor(loss="huber"),
+        LiftedMLPRegressor(loss="poisson"),
+    ],
+    ids=str,
+)
+def test_weights_repeat_rows_where_nothing_counts_rows(estimator):
+    estimator.set_params(alpha=0, learning_rate_init=0.3)
+    name = type(estimator).__name__
+    check_sample_weight_equivalence_on_dense_data(name, estimator)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -40,6 +68,9 @@ def test_weights_repeat_rows_where_nothing_counts_rows():
         LiftedMLPClassifier(),
         MLPClassifier(solver="adam", batch_size=8),
         MLPClassifier(solver="sgd", batch_size=8),
+        LiftedMLPRegressor(),
+        MLPRegressor(solver="adam", batch_size=8),
+        MLPRegressor(solver="sgd", batch_size=8),
     ],
     ids=str,
 )
@@ -62,6 +93,20 @@ def test_tags():
     assert not tags.input_tags.allow_nan
     assert not tags.non_deterministic
     assert not tags.no_validation
+
+
+def test_tags_of_the_regressor():
+    tags = get_tags(LiftedMLPRegressor())
+    assert tags.estimator_type == "regressor"
+    assert is_regressor(LiftedMLPRegressor())
+    assert not tags.regressor_tags.poor_score
+    assert tags.target_tags.required
+    assert tags.target_tags.multi_output
+    assert not tags.target_tags.positive_only
+    assert get_tags(LiftedMLPRegressor(loss="poisson")).target_tags.positive_only
+    assert not tags.input_tags.sparse
+    assert not tags.input_tags.allow_nan
+    assert not tags.non_deterministic
 
 
 def test_tags_tell_the_truth_about_determinism(iris):

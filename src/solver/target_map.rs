@@ -109,7 +109,7 @@ impl Column {
                 let center = sample.median();
                 let distances = sample.distances(center);
                 let median = 1.4826 * distances.median();
-                (center, if median > sample.noise { median } else { 1.2533 * distances.mean() })
+                (center, if median > sample.noise(center) { median } else { 1.2533 * distances.mean() })
             }
             _ => {
                 let center = sample.mean();
@@ -118,7 +118,7 @@ impl Column {
             }
         };
         // Constant targets: any spread will do, and this one suits a start from other weights.
-        let spread = if spread > sample.noise { spread } else { 1.0 };
+        let spread = if spread > sample.noise(center) { spread } else { 1.0 };
         let (center, spread) = (unit * center, unit * spread);
         Ok(Self { shift: center, divisor: spread, gain: spread, offset: center })
     }
@@ -131,8 +131,8 @@ struct Sample {
     total: f64,
     /// Largest absolute value, or 1.
     unit: f64,
-    /// Spread that rounding alone may cause.
-    noise: f64,
+    /// Relative rounding of a value.
+    epsilon: f64,
 }
 
 impl Sample {
@@ -143,11 +143,19 @@ impl Sample {
         let entries = values.iter().enumerate().map(|(row, v)| (v.f64() / unit, weight(row)));
         let entries: Vec<_> = entries.filter(|&(_, weight)| weight > 0.0).collect();
         let total = entries.iter().map(|&(_, weight)| weight).sum();
-        Self { entries, total, unit, noise: 2.0 * T::epsilon().f64() }
+        Self { entries, total, unit, epsilon: T::epsilon().f64() }
+    }
+
+    /// Spread about `center` that the rounding of values may cause.
+    fn noise(&self, center: f64) -> f64 {
+        2.0 * self.epsilon * center.abs()
     }
 
     fn mean(&self) -> f64 {
-        self.entries.iter().map(|&(value, weight)| weight * value).sum::<f64>() / self.total
+        // About a value: exact for constant ones.
+        let origin = self.entries.first().map_or(0.0, |&(value, _)| value);
+        let sum: f64 = self.entries.iter().map(|&(value, weight)| weight * (value - origin)).sum();
+        origin + sum / self.total
     }
 
     /// The middle of the values at which the weights below and above balance.
