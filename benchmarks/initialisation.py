@@ -288,7 +288,7 @@ def draw_figure(results, path) -> None:
         row[left + 1].xaxis.set_major_formatter("{x:g}")
         row[left + 1].xaxis.set_minor_formatter(ticker.NullFormatter())
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
+    unique = dict(sorted(zip(labels, handles, strict=True), key=lambda pair: pair[0]))
     columns = 2 if len(titles) == 1 else 3
     style = {"loc": "outside lower center", "ncols": columns, "frameon": False}
     figure.legend(unique.values(), unique.keys(), **style)
