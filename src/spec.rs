@@ -8,7 +8,7 @@
 //! | `penalty_weight` | 10 | λ: large enough that an activation block moves x by a small step, small enough for single precision |
 //! | `batch_size` | n/100 to the nearest power of two in 32..512, less for a run of few passes | many steps on small tables, efficient products on large ones |
 //! | `max_iter` | see [`auto_max_iter`] | steps grow more slowly than n |
-//! | `learning_rate_init` | see [`auto_learning_rate`] | grows with the batch as its noise falls |
+//! | `learning_rate_init` | see [`auto_learning_rate`] | grows with the batch as its noise falls; less for regression, whose losses are more curved |
 //! | `momentum` | 0.9 | heavy ball; 0 halves the progress per pass |
 //! | `damping` | see [`auto_damping`] | relative to the mean eigenvalue of each layer's Gram matrix |
 //! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance | fewer products and better generalisation |
@@ -178,7 +178,7 @@ impl Spec {
         require(max_iter > 0, "max_iter", max_iter, "at least 1")?;
         let batch_size = self.batch_size.unwrap_or_else(|| auto_batch_size(n, max_iter)).min(n);
         require(batch_size > 0, "batch_size", batch_size, "at least 1")?;
-        let learning_rate = self.learning_rate.unwrap_or_else(|| auto_learning_rate(batch_size));
+        let learning_rate = self.learning_rate.unwrap_or_else(|| auto_learning_rate(batch_size, self.loss));
         require(
             learning_rate > 0.0 && learning_rate.is_finite(),
             "learning_rate_init",
@@ -252,9 +252,17 @@ pub fn auto_max_iter(n: usize) -> usize {
     (passes.round() as usize).clamp(6, 30)
 }
 
-/// Step for a batch size.
-pub fn auto_learning_rate(batch_size: usize) -> f64 {
-    (0.3 * (batch_size as f64 / 32.0).powf(0.75)).min(3.0)
+/// Step for a batch size and the curvature of the loss: at most ½ for classes, 1 or more where
+/// targets are real, growing with the prediction for counts.
+pub fn auto_learning_rate(batch_size: usize, loss: LossKind) -> f64 {
+    let rate = (0.3 * (batch_size as f64 / 32.0).powf(0.75)).min(3.0);
+    match loss {
+        LossKind::Softmax | LossKind::Logistic => rate,
+        LossKind::Squared | LossKind::Huber { .. } => 0.5 * rate,
+        // Its gradient does not fade near the target, so that noise does not average out.
+        LossKind::Absolute { .. } => (0.5 * rate).min(0.2),
+        LossKind::Poisson => 0.25 * rate,
+    }
 }
 
 /// Damping of the input layer and of the others, times the mean eigenvalue.

@@ -385,6 +385,24 @@ fn automatic_choices_are_valid_and_given_ones_kept() {
     assert_eq!(given.check(30, 4).unwrap().batch_size, 30);
 }
 
+/// The more curved the loss, the shorter the step.
+#[test]
+fn automatic_steps_follow_batch_and_loss() {
+    let rate = liftnet::spec::auto_learning_rate;
+    let absolute = LossKind::Absolute { smoothing: 0.05 };
+    for batch in [32, 128, 512] {
+        assert_eq!(rate(batch, LossKind::Softmax), rate(batch, LossKind::Logistic));
+        assert!(rate(batch, LossKind::Softmax) > rate(batch, LossKind::Squared));
+        assert_eq!(rate(batch, LossKind::Squared), rate(batch, LossKind::Huber { epsilon: 1.0 }));
+        assert!(rate(batch, LossKind::Squared) > rate(batch, LossKind::Poisson));
+        assert!(rate(batch, absolute) <= 0.2);
+    }
+    assert!(rate(32, absolute) < rate(512, absolute));
+    for &loss in LossKind::ALL {
+        assert!(rate(32, loss) < rate(512, loss), "{loss:?}");
+    }
+}
+
 #[test]
 fn names_are_looked_up() {
     for &kind in ActivationKind::ALL {

@@ -57,7 +57,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         of two, within 32 and 512, and less for a run of few passes.
     learning_rate_init : float or "auto", default="auto"
         Step of the weight blocks at the start; it falls linearly to 0 over the run.
-        "auto" grows with the batch size.
+        "auto" grows with the batch size; it is smaller than a classifier's, most so
+        for the absolute and Poisson losses.
     momentum : float, default=0.9
         Heavy-ball momentum of the weight blocks, in [0, 1).
     max_iter : int or "auto", default="auto"
