@@ -520,3 +520,17 @@ def test_core_refuses_what_the_estimator_never_sends():
         _core.check_targets(y[:, 0], "huber")
     with pytest.raises(ValueError, match="y contains NaN at index"):
         _core.check_targets(np.array([[0.0], [np.nan]]), "huber")
+
+
+# Defaults on larger tables, where an early step too long would show
+
+
+@pytest.mark.parametrize("name", ["squared_error", "absolute_error", "huber"])
+def test_defaults_stay_stable_under_heavy_tails(name):
+    X, clean = make_friedman1(8000, random_state=0)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=8000) if name == "squared_error" else None
+    y = clean + (rng.standard_t(1.5, size=8000) if noise is None else noise)
+    reg = LiftedMLPRegressor(loss=name, random_state=0).fit(X[:6000], y[:6000])
+    assert reg.score(X[6000:], clean[6000:]) > 0.9
+    assert reg.loss_curve_[-1] < reg.loss_curve_[0]

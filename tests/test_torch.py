@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from liftnet import LiftedMLPClassifier, _core
+from liftnet import LiftedMLPClassifier, LiftedMLPRegressor, _core
 
 torch = pytest.importorskip("torch")
 
@@ -574,3 +574,51 @@ def test_activations_are_those_of_the_core():
     with pytest.raises(ValueError) as caught:
         _core.parse_activation("?")
     assert f"one of {', '.join(_MODULES)}, got" in str(caught.value)
+
+
+# Regressors
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "poisson"])
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_regressor_there_and_back(loss, outputs, dtype):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 4)).astype(dtype)
+    y = rng.poisson(np.exp(X[:, :outputs] + 1)).astype(dtype)
+    y = y[:, 0] if outputs == 1 else y
+    params = {"hidden_layer_sizes": (7, 5), "max_iter": 3, "random_state": 0}
+    reg = LiftedMLPRegressor(loss=loss, **params).fit(X, y)
+    module = reg.to_torch()
+    with torch.no_grad():
+        output = module(torch.tensor(X)).numpy()
+    # With the Poisson loss a module gives logarithms of rates.
+    expected = np.exp(output) if loss == "poisson" else output
+    rtol = 1e-4 if dtype == np.float32 else 1e-10
+    assert_allclose(reg.predict(X).reshape(120, -1), expected, rtol=rtol, atol=rtol)
+    back = from_torch(module, task="regression", loss=loss, random_state=0)
+    assert_array_equal(back.predict(X), reg.predict(X))
+    assert (back.out_activation_, back.n_outputs_) == (reg.out_activation_, outputs)
+    # Training goes on from there.
+    back.set_params(max_iter=1, learning_rate_init=1e-12).fit(X, y)
+    assert_allclose(back.predict(X), reg.predict(X), rtol=10 * rtol, atol=10 * rtol)
+
+
+def test_two_outputs_of_a_regressor_stay_two():
+    module = sequential(3, 4, 2)
+    reg = from_torch(module, task="regression")
+    assert reg.predict(np.ones((5, 3), dtype=np.float32)).shape == (5, 2)
+    assert isinstance(from_torch(module), LiftedMLPClassifier)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"task": "ranking"}, "task must be 'classification' or 'regression'"),
+        ({"task": "regression", "classes": [0, 1]}, "classes are for task"),
+        ({"task": "regression", "loss": "hinge"}, "loss must be one of squared_error"),
+    ],
+)
+def test_options_of_from_torch_are_checked(options, match):
+    with pytest.raises(ValueError, match=match):
+        from_torch(sequential(3, 4, 2), **options)
