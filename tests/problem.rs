@@ -251,7 +251,7 @@ fn decision_function_is_the_network<T: Real>() {
     let x = Array2::from_shape_fn((600, 2), |(i, j)| T::of(((i * 7 + j * 3) % 11) as f64 * 0.3 - 1.5));
     for &activation in ActivationKind::ALL {
         let network = network::<T>(activation);
-        let phi = activation.elementwise::<f64>();
+        let phi = activation.make::<f64>();
         let logits = network.decision_function(x.view(), Threads::All).unwrap();
         for (row, logit) in x.rows().into_iter().zip(&logits) {
             let expected = by_hand(&network, phi.as_ref(), row);
@@ -269,7 +269,7 @@ fn decision_function_is_the_network<T: Real>() {
 
 fn by_hand<T: Real>(
     network: &Network<T>,
-    phi: &dyn liftnet::activation::Elementwise<f64>,
+    phi: &dyn liftnet::activation::Activation<f64>,
     x: ArrayView1<'_, T>,
 ) -> f64 {
     let affine = |l: usize, x: &[f64], j: usize| -> f64 {
@@ -277,7 +277,9 @@ fn by_hand<T: Real>(
         network.intercepts[l][j].f64() + column.iter().zip(x).map(|(w, x)| w.f64() * x).sum::<f64>()
     };
     let x: Vec<f64> = x.iter().map(|v| v.f64()).collect();
-    let hidden: Vec<f64> = (0..3).map(|j| phi.phi(affine(0, &x, j))).collect();
+    let z: Vec<f64> = (0..3).map(|j| affine(0, &x, j)).collect();
+    let mut hidden = vec![f64::NAN; 3];
+    phi.apply(&z, &mut hidden);
     affine(1, &hidden, 0)
 }
 

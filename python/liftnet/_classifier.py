@@ -36,15 +36,26 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer. Empty for a linear model.
     activation : str or sequence of str, default="relu"
-        Activation of the hidden layers, or one for each: "identity", "relu",
-        "leaky_relu", "logistic", "tanh" or "hard_tanh". A parameter is written as in
-        "leaky_relu(slope=0.2)".
+        Activation of the hidden layers, or one for each. Parameters are written as in
+        "leaky_relu(slope=0.2)"; their defaults and ranges are
+
+        - "identity", "relu", "hard_tanh", "logistic", "tanh", "softplus", "softsign",
+          "arctan": none;
+        - "leaky_relu": slope=0.01 below zero, in [1e-6, 1];
+        - "clipped_relu": limit=6, in [0.1, 1000];
+        - "hard_sigmoid": slope=0.25, in [0.01, 10]; PyTorch's has 1/6;
+        - "elu": alpha=1, in [1e-6, 1];
+        - "soft_threshold": threshold=0.5, in [0, 10];
+        - "step", "sign": none. They jump, which no gradient sees; the lifted problem
+          takes the clip of the same range with a line on [-1, 1] in their place,
+          every forward pass the jump itself;
+        - "softmax": none; over the units of the layer.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
         "euclidean" is :math:`\frac12 \|x - z\|^2` on the domain of f, the form of the
         first paper, for activations that are projections ("identity", "relu",
-        "hard_tanh").
+        "clipped_relu", "hard_tanh").
     penalty_weight : float, default=10.0
         :math:`\lambda > 0`, the weight of the divergence. Large values tend to
         plain gradients, small ones move the activations further in a step.

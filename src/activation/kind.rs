@@ -1,14 +1,37 @@
 //! The user's choice of activation: a name, with parameters where it has some.
 
-use super::{Activation, Elementwise, HardTanh, Identity, LeakyRelu, Logistic, Relu, Tanh};
+use super::{
+    Activation, Arctan, Clip, Elementwise, Elu, Identity, LeakyRelu, Logistic, Relu, Separate, Sign,
+    SoftThreshold, Softmax, Softplus, Softsign, Step, Tanh,
+};
 use crate::error::{Error, Result};
 use crate::notation::Call;
 use crate::real::Real;
 
+/// The boxed function of one number; nothing where the units are coupled.
+macro_rules! elementwise {
+    (coupled ($make:expr)) => {
+        None
+    };
+    (($make:expr)) => {
+        Some(Box::new($make))
+    };
+}
+
+/// The boxed activation of a layer.
+macro_rules! activation {
+    (coupled ($make:expr)) => {
+        Box::new($make)
+    };
+    (($make:expr)) => {
+        Box::new(Separate($make))
+    };
+}
+
 /// Declares the choices, their names and parameters, and the object behind each.
 macro_rules! activations {
     ($($(#[$doc:meta])* $kind:ident $({ $parameter:ident: $default:literal in $low:literal..=$high:literal })?
-        = $name:literal => $make:expr),+ $(,)?) => {
+        = $name:literal => $($coupling:ident)? ($make:expr)),+ $(,)?) => {
         /// The user's choice of activation: plain data, joined to its object by [`ActivationKind::make`].
         #[derive(Debug, Clone, Copy, PartialEq)]
         #[non_exhaustive]
@@ -59,16 +82,16 @@ macro_rules! activations {
             }
 
             /// The function of one number, where it is one.
-            pub fn elementwise<T: Real>(self) -> Box<dyn Elementwise<T>> {
+            pub fn elementwise<T: Real>(self) -> Option<Box<dyn Elementwise<T>>> {
                 match self {
-                    $(ActivationKind::$kind $({ $parameter })? => Box::new($make)),+
+                    $(ActivationKind::$kind $({ $parameter })? => elementwise!($($coupling)? ($make))),+
                 }
             }
 
             /// The working object.
             pub fn make<T: Real>(self) -> Box<dyn Activation<T>> {
                 match self {
-                    $(ActivationKind::$kind $({ $parameter })? => Box::new($make)),+
+                    $(ActivationKind::$kind $({ $parameter })? => activation!($($coupling)? ($make))),+
                 }
             }
         }
@@ -77,17 +100,37 @@ macro_rules! activations {
 
 activations! {
     /// φ(z) = z.
-    Identity = "identity" => Identity,
+    Identity = "identity" => (Identity),
     /// φ(z) = max(0, z).
-    Relu = "relu" => Relu,
+    Relu = "relu" => (Relu),
     /// φ(z) = z for z ≥ 0, slope·z below.
-    LeakyRelu { slope: 0.01 in 1e-6..=1.0 } = "leaky_relu" => LeakyRelu::new(T::of(slope)),
-    /// φ(z) = 1 / (1 + exp(−z)).
-    Logistic = "logistic" => Logistic,
-    /// φ(z) = tanh z.
-    Tanh = "tanh" => Tanh,
+    LeakyRelu { slope: 0.01 in 1e-6..=1.0 } = "leaky_relu" => (LeakyRelu::new(T::of(slope))),
+    /// φ(z) = min(limit, max(0, z)).
+    ClippedRelu { limit: 6.0 in 0.1..=1e3 } = "clipped_relu" => (Clip::relu(T::of(limit))),
     /// φ(z) = min(1, max(−1, z)).
-    HardTanh = "hard_tanh" => HardTanh,
+    HardTanh = "hard_tanh" => (Clip::tanh()),
+    /// φ(z) = min(1, max(0, ½ + slope·z)).
+    HardSigmoid { slope: 0.25 in 1e-2..=10.0 } = "hard_sigmoid" => (Clip::sigmoid(T::of(slope))),
+    /// φ(z) = 1 / (1 + exp(−z)).
+    Logistic = "logistic" => (Logistic),
+    /// φ(z) = tanh z.
+    Tanh = "tanh" => (Tanh),
+    /// φ(z) = ln(1 + exp z).
+    Softplus = "softplus" => (Softplus),
+    /// φ(z) = z for z ≥ 0, alpha·(exp z − 1) below.
+    Elu { alpha: 1.0 in 1e-6..=1.0 } = "elu" => (Elu::new(T::of(alpha))),
+    /// φ(z) = z / (1 + |z|).
+    Softsign = "softsign" => (Softsign),
+    /// φ(z) = arctan z.
+    Arctan = "arctan" => (Arctan),
+    /// φ(z) = z − min(threshold, max(−threshold, z)).
+    SoftThreshold { threshold: 0.5 in 0.0..=10.0 } = "soft_threshold" => (SoftThreshold::new(T::of(threshold))),
+    /// φ(z) = 1 for z > 0, else 0.
+    Step = "step" => (Step),
+    /// φ(z) = 1 for z > 0, −1 for z < 0, 0 at 0.
+    Sign = "sign" => (Sign),
+    /// φ(z) = exp z / Σ exp z over the units of the layer.
+    Softmax = "softmax" => coupled (Softmax),
 }
 
 /// The one parameter of an activation.
@@ -138,24 +181,41 @@ impl ActivationKind {
         })
     }
 
-    /// The activation whose potentials the lifted problem uses: itself.
+    /// The activation whose potentials the lifted problem uses: itself, or where φ jumps the clip
+    /// of the same range with slope on |z| < 1. That clip is what ½μ‖x‖² (about the middle of the
+    /// range) added to f gives, μ = 1 for "sign"; the forward pass keeps the true φ.
     #[must_use]
     pub fn lifted(self) -> Self {
-        self
+        match self {
+            ActivationKind::Step => ActivationKind::HardSigmoid { slope: 0.5 },
+            ActivationKind::Sign => ActivationKind::HardTanh,
+            smooth => smooth,
+        }
     }
 
     /// Whether φ is the projection onto the domain of f, so that the euclidean divergence has the
     /// same argmin.
     pub fn is_projection(self) -> bool {
-        matches!(self, ActivationKind::Identity | ActivationKind::Relu | ActivationKind::HardTanh)
+        matches!(
+            self,
+            ActivationKind::Identity
+                | ActivationKind::Relu
+                | ActivationKind::ClippedRelu { .. }
+                | ActivationKind::HardTanh
+        )
     }
 
-    /// Variance of initial weights times the number of inputs: He et al. (2015) for the rectifier
-    /// family, LeCun's unit gain otherwise.
+    /// Variance of initial weights times the number of inputs, g.
+    ///
+    /// For unbounded φ it keeps the size of signals: E φ(√g z)² ≈ 1 for standard normal z, which
+    /// is He's rule (2015) for the rectifiers. For bounded φ it is LeCun's: z of unit variance.
     pub fn init_gain(self) -> f64 {
         match self {
-            ActivationKind::Relu => 2.0,
+            ActivationKind::Relu | ActivationKind::ClippedRelu { .. } => 2.0,
             ActivationKind::LeakyRelu { slope } => 2.0 / (1.0 + slope * slope),
+            ActivationKind::Elu { alpha } => 2.0 / (1.0 + 0.225 * alpha * alpha),
+            ActivationKind::SoftThreshold { threshold: t } => 1.0 + 1.65 * t + 0.2 * t * t,
+            ActivationKind::Softplus => 1.17,
             _ => 1.0,
         }
     }

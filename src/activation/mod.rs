@@ -11,17 +11,30 @@
 //! that couples the units of a layer), add a row to [`ActivationKind`]; the property tests in
 //! `tests/activation.rs` then cover it. [`Tie`] joins an activation to a divergence.
 
+mod clip;
+mod elu;
+mod heavy;
+mod jump;
 mod kind;
 mod piecewise;
 mod sigmoid;
+mod softmax;
+mod softplus;
+mod stable;
 mod tie;
 
 use crate::real::Real;
 
-pub use kind::ActivationKind;
-pub use piecewise::{HardTanh, Identity, LeakyRelu, Relu};
+pub use clip::Clip;
+pub use elu::Elu;
+pub use heavy::{Arctan, Softsign};
+pub use jump::{Sign, Step};
+pub use kind::{ActivationKind, Parameter};
+pub use piecewise::{Identity, LeakyRelu, Relu, SoftThreshold};
 pub use sigmoid::{Logistic, Tanh};
 pub(crate) use sigmoid::{log1p_exp, logistic};
+pub use softmax::Softmax;
+pub use softplus::Softplus;
 pub use tie::{Divergence, Tie};
 
 /// A monotone map with its convex potentials, on the units of one layer and sample.
@@ -71,30 +84,34 @@ pub trait Elementwise<T: Real>: Send + Sync + std::fmt::Debug {
     }
 }
 
-impl<T: Real, A: Elementwise<T>> Activation<T> for A {
+/// The same function for every unit.
+#[derive(Debug, Clone, Copy)]
+pub struct Separate<A>(pub A);
+
+impl<T: Real, A: Elementwise<T>> Activation<T> for Separate<A> {
     fn potential(&self, x: &[T]) -> f64 {
-        x.iter().map(|&x| Elementwise::potential(self, x).f64()).sum()
+        x.iter().map(|&x| self.0.potential(x).f64()).sum()
     }
     fn conjugate(&self, z: &[T]) -> f64 {
-        z.iter().map(|&z| Elementwise::conjugate(self, z).f64()).sum()
+        z.iter().map(|&z| self.0.conjugate(z).f64()).sum()
     }
     fn divergence(&self, x: &[T], z: &[T]) -> f64 {
-        x.iter().zip(z).map(|(&x, &z)| Elementwise::divergence(self, x, z).f64()).sum()
+        x.iter().zip(z).map(|(&x, &z)| self.0.divergence(x, z).f64()).sum()
     }
     fn apply(&self, z: &[T], x: &mut [T]) {
         for (x, &z) in x.iter_mut().zip(z) {
-            *x = self.phi(z);
+            *x = self.0.phi(z);
         }
     }
     fn apply_moved(&self, z: &[T], step: T, g: &mut [T]) {
         for (g, &z) in g.iter_mut().zip(z) {
-            *g = self.phi(z - step * *g);
+            *g = self.0.phi(z - step * *g);
         }
     }
     fn slope_bound(&self) -> T {
-        Elementwise::slope_bound(self)
+        self.0.slope_bound()
     }
     fn domain(&self) -> (T, T) {
-        Elementwise::domain(self)
+        self.0.domain()
     }
 }

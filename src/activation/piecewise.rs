@@ -1,6 +1,7 @@
 //! Piecewise linear activations: f is a quadratic on an interval, φ a projection or a bent line.
 
 use super::Elementwise;
+use super::stable::half_square;
 use crate::real::Real;
 
 /// φ(z) = z, f(x) = x²/2, f*(z) = z²/2.
@@ -98,36 +99,42 @@ impl<T: Real> Elementwise<T> for LeakyRelu<T> {
     }
 }
 
-/// φ(z) = clip(z, −1, 1), f(x) = x²/2 on |x| ≤ 1, f* the Huber function.
+/// φ(z) = z − clip(z, −t, t), f(x) = x²/2 + t|x|, f*(z) = max(0, |z| − t)²/2.
 #[derive(Debug, Clone, Copy)]
-pub struct HardTanh;
+pub struct SoftThreshold<T> {
+    threshold: T,
+}
 
-impl<T: Real> Elementwise<T> for HardTanh {
+impl<T: Real> SoftThreshold<T> {
+    /// With the given threshold, at least 0.
+    pub fn new(threshold: T) -> Self {
+        Self { threshold }
+    }
+
+    fn clip(&self, z: T) -> T {
+        z.max(-self.threshold).min(self.threshold)
+    }
+}
+
+impl<T: Real> Elementwise<T> for SoftThreshold<T> {
     fn potential(&self, x: T) -> T {
-        if x.abs() > T::one() { T::infinity() } else { half_square(x) }
+        half_square(x) + self.threshold * x.abs()
     }
     fn conjugate(&self, z: T) -> T {
-        if z.abs() > T::one() { z.abs() - T::of(0.5) } else { half_square(z) }
+        half_square(z - self.clip(z))
     }
     fn phi(&self, z: T) -> T {
-        z.max(-T::one()).min(T::one())
+        z - self.clip(z)
     }
     fn slope_bound(&self) -> T {
         T::one()
     }
     fn domain(&self) -> (T, T) {
-        (-T::one(), T::one())
+        (T::neg_infinity(), T::infinity())
     }
     fn divergence(&self, x: T, z: T) -> T {
-        if x.abs() > T::one() {
-            return T::infinity();
-        }
-        // With c = φ(z): D = (x − c)²/2 + (c − x)(z − c), both terms ≥ 0.
-        let c = <Self as Elementwise<T>>::phi(self, z);
-        half_square(x - c) + (c - x) * (z - c)
+        // With p = clip(z, −t, t): D = (x − φ(z))²/2 + t|x| − x p, and |p| ≤ t.
+        let p = self.clip(z);
+        half_square(x - (z - p)) + (self.threshold * x.abs() - x * p)
     }
-}
-
-fn half_square<T: Real>(v: T) -> T {
-    T::of(0.5) * v * v
 }

@@ -2,25 +2,30 @@
 
 use super::super::layers::Layer;
 use super::{distance, for_both, normal};
-use crate::activation::{ActivationKind, Divergence, Tie};
+use crate::activation::{Activation, ActivationKind, Divergence, Elementwise, Tie};
 use crate::kernel::activation_block::pull_back;
 use crate::kernel::weight_block::{gradient, inverse_metric};
 use crate::linalg::Threads;
 use crate::real::Real;
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array1, Array2, ArrayView1, s};
 
 for_both!(
     activation_block_is_minimised,
+    activation_block_of_coupled_units_is_minimised,
     weight_gradient_sums_over_chunks,
     weight_block_descends_as_its_majoriser_says,
     ridge_shrinks_the_step_of_a_layer_without_metric,
     inverse_metric_damps_all_but_the_intercept,
 );
 
+/// Activations whose units are independent, with the potentials that the lifted problem uses.
+fn elementwise<T: Real>() -> impl Iterator<Item = (ActivationKind, Box<dyn Elementwise<T>>)> {
+    ActivationKind::ALL.iter().filter_map(|&kind| Some((kind, kind.lifted().elementwise()?)))
+}
+
 /// x* = φ(z − g/λ) minimises λ[f(x) − x z] + g x over the domain.
 fn activation_block_is_minimised<T: Real>() {
-    for &kind in ActivationKind::ALL {
-        let phi = kind.elementwise::<T>();
+    for (kind, phi) in elementwise::<T>() {
         let (low, high) = phi.domain();
         for lambda in [0.3, 1.0, 20.0] {
             let (z, given) = (normal::<T>(30, 4, 1) * T::of(2.0), normal::<T>(30, 4, 2) * T::of(3.0));
@@ -73,6 +78,36 @@ fn weight_gradient_sums_over_chunks<T: Real>() {
     }
 }
 
+/// The same for softmax, against other points of the simplex: KL(·‖x*) is the rise.
+fn activation_block_of_coupled_units_is_minimised<T: Real>() {
+    let (kind, lambda) = (ActivationKind::Softmax, 0.7);
+    let (z, given) = (normal::<T>(30, 4, 1) * T::of(2.0), normal::<T>(30, 4, 2));
+    let (phi, tie) = (kind.make::<T>(), Tie::new(kind, Divergence::Fenchel));
+    let mut x = z.clone();
+    for (z, mut x) in z.rows().into_iter().zip(x.rows_mut()) {
+        phi.apply(z.as_slice().unwrap(), x.as_slice_mut().unwrap());
+    }
+    let mut pulled = given.clone();
+    pull_back(&tie, z.view(), x.view(), T::of(lambda), pulled.view_mut());
+    let best = &x - &(pulled / T::of(lambda));
+    for row in 0..30 {
+        let objective = |x: &[T]| {
+            let linear = |(&x, (&z, &g)): (&T, (&T, &T))| x.f64() * (g.f64() - lambda * z.f64());
+            let terms = x.iter().zip(z.row(row).into_iter().zip(given.row(row))).map(linear);
+            lambda * phi.potential(x) + terms.sum::<f64>()
+        };
+        let at = |x: &Array2<T>, row: usize| x.row(row).to_vec();
+        let least = objective(&at(&best, row));
+        for other in 0..30 {
+            let other = at(&x, other);
+            let distance = |(a, b): (&T, &T)| (*a - *b).f64().powi(2);
+            let apart: f64 = other.iter().zip(&at(&best, row)).map(distance).sum();
+            let rounding = 32.0 * T::epsilon().f64() * (1.0 + least.abs());
+            assert!(objective(&other) >= least + lambda * apart - rounding, "row {row}");
+        }
+    }
+}
+
 /// A generalised linear model by hand: inputs with ones, lifted targets, matching loss, ridge.
 struct Model<T> {
     kind: ActivationKind,
@@ -82,12 +117,19 @@ struct Model<T> {
     targets: Array2<T>,
 }
 
+fn applied<T: Real>(phi: &dyn Activation<T>, z: Array2<T>) -> Array2<T> {
+    let mut x = z.clone();
+    for (z, mut x) in z.rows().into_iter().zip(x.rows_mut()) {
+        phi.apply(&z.to_vec(), x.as_slice_mut().unwrap());
+    }
+    x
+}
+
 impl<T: Real> Model<T> {
     fn new(kind: ActivationKind, lambda: f64, ridge: f64) -> Self {
         let mut inputs = Array2::ones((80, 6));
         inputs.slice_mut(s![.., ..5]).assign(&(normal(80, 5, 3) * T::of(1.5)));
-        let phi = kind.elementwise::<T>();
-        let targets = normal::<T>(80, 2, 4).mapv(|u| phi.phi(u));
+        let targets = applied(kind.make::<T>().as_ref(), normal(80, 2, 4));
         Self { kind, lambda, ridge, inputs, targets }
     }
 
@@ -100,31 +142,31 @@ impl<T: Real> Model<T> {
 
     /// mean λ D(x⁺, Wᵀx) + (ridge/2)‖W‖².
     fn objective(&self, weights: &Array2<T>) -> f64 {
-        let phi = self.kind.elementwise::<f64>();
+        let phi = self.kind.make::<T>();
         let z = self.inputs.dot(weights);
-        let sum: f64 = z.iter().zip(&self.targets).map(|(z, x)| phi.divergence(x.f64(), z.f64())).sum();
+        let row = |(z, x): (ArrayView1<'_, T>, ArrayView1<'_, T>)| phi.divergence(&x.to_vec(), &z.to_vec());
+        let sum: f64 = z.rows().into_iter().zip(self.targets.rows()).map(row).sum();
         let square = self.penalised(weights).mapv(|w| w.f64() * w.f64()).sum();
         self.lambda * sum / 80.0 + 0.5 * self.ridge * square
     }
 
     /// mean λ x (φ(z) − x⁺)ᵀ + ridge W.
     fn gradient(&self, weights: &Array2<T>) -> Array2<T> {
-        let phi = self.kind.elementwise::<T>();
-        let residual = self.inputs.dot(weights).mapv(|z| phi.phi(z)) - &self.targets;
+        let residual = applied(self.kind.make::<T>().as_ref(), self.inputs.dot(weights)) - &self.targets;
         self.inputs.t().dot(&residual) * T::of(self.lambda / 80.0)
             + self.penalised(weights) * T::of(self.ridge)
     }
 
     /// λ sup φ′ mean x xᵀ, which bounds the Hessian but for the ridge.
     fn majoriser(&self) -> Array2<T> {
-        let slope = self.kind.elementwise::<T>().slope_bound();
+        let slope = self.kind.make::<T>().slope_bound();
         self.inputs.t().dot(&self.inputs) * (slope * T::of(self.lambda / 80.0))
     }
 }
 
 /// A step of 1 in a metric above the Hessian lowers the objective by at least ½⟨gradient, step⟩.
 fn weight_block_descends_as_its_majoriser_says<T: Real>() {
-    for &kind in ActivationKind::ALL {
+    for kind in ActivationKind::ALL.iter().map(|kind| kind.lifted()) {
         for (lambda, damping, ridge) in
             [(1.0, 0.01, 0.0), (5.0, 0.5, 2.0), (0.2, 3.0, 0.1), (1.0, 0.01, 30.0)]
         {

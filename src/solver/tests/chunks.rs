@@ -90,7 +90,7 @@ fn grams_are_weighted_means_and_leave_no_trace<T: Real>() {
             let grams = setup.run(|layers, data| batch.grams(layers, data, &rows));
             assert_eq!(before, batch_gradients(&mut setup, &mut batch, &rows), "{size}: a trace was left");
 
-            let phi = setup.options.activations[0].elementwise::<f64>();
+            let phi = setup.options.activations[0].elementwise::<f64>().unwrap();
             let mut x = setup.inputs.mapv(T::f64);
             assert_eq!(grams.len(), 2, "the first layer has none");
             for (layer, gram) in setup.layers.iter().zip(&grams) {
