@@ -36,7 +36,7 @@
 //!
 //! * *Using it from Rust:* [`problem::Problem::new`], [`spec::Spec::check`], [`solver::stochastic`]
 //!   (for real targets within [`solver::with_standard_targets`]) inside `rayon::ThreadPool::install`, then [`network::Network::decision_function`].
-//! * *Understanding the method:* [`activation`], the two files of [`kernel`],
+//! * *Understanding the method:* [`activation`], the files of [`kernel`],
 //!   `solver/stochastic.rs`, `solver/input_map.rs`.
 //! * *Adding an activation, a loss or a penalty:* [`activation::Activation`], [`loss::Loss`],
 //!   [`penalty::Penalty`].

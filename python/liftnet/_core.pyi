@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FitResult",
+    "RidgeFactorization",
+    "box_least_squares",
     "check_targets",
     "decision_function",
     "first_non_finite",
@@ -40,6 +42,14 @@ class Options(TypedDict):
     seed: int
     n_threads: int
     memory_limit: int | None
+
+@type_check_only
+class Effort(TypedDict):
+    """When an iterative kernel ends, and on how many threads it works."""
+
+    tol: float
+    max_iter: int
+    n_threads: int
 
 @final
 class FitResult:
@@ -103,3 +113,35 @@ def inverse_link(loss: str) -> str:
 
 def check_targets(y: _Floats, loss: str) -> None:
     """Raise ValueError for the first of the targets outside the loss's domain."""
+
+def box_least_squares(
+    a: _Floats,
+    b: _Floats,
+    lower: _Floats,
+    upper: _Floats,
+    effort: Effort,
+    *,
+    from_gram: bool = False,
+    start: _Floats | None = None,
+) -> tuple[_Floats, int, float, bool]:
+    """Least squares between bounds: solution, n_iter, residual, converged.
+
+    With ``from_gram`` the first two arguments are AᵀA and AᵀB.
+    """
+
+@final
+class RidgeFactorization:
+    """A ridge problem factored for any number of targets; keeps a copy of ``x``."""
+
+    def __new__(
+        cls,
+        x: _Floats,
+        alpha: _Floats,
+        sample_weight: _Floats | None,
+        fit_intercept: bool,
+        n_threads: int,
+    ) -> RidgeFactorization: ...
+    def solve(
+        self, y: _Floats, n_threads: int
+    ) -> tuple[_Floats, _Floats, int, float, bool]:
+        """Coefficients, intercepts, n_iter, residual, converged."""

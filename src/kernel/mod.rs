@@ -1,4 +1,57 @@
 //! The convex sub-problems, one per file: matrices in, matrix out, no layers.
 
 pub mod activation_block;
+pub mod bounded_least_squares;
+pub mod ridge;
 pub mod weight_block;
+
+/// How an iterative kernel ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Report {
+    /// Iterations, the most over independent sub-problems.
+    pub n_iter: usize,
+    /// Violation of the optimality conditions relative to the data, the worst over independent
+    /// sub-problems; each kernel says of what.
+    pub residual: f64,
+    /// Whether the residual is at most the tolerance.
+    pub converged: bool,
+}
+
+impl Report {
+    /// Nothing to do.
+    pub const DONE: Self = Self { n_iter: 0, residual: 0.0, converged: true };
+
+    /// Two independent sub-problems as one.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            n_iter: self.n_iter.max(other.n_iter),
+            // f64::max would lose NaN.
+            residual: if self.residual >= other.residual { self.residual } else { other.residual },
+            converged: self.converged && other.converged,
+        }
+    }
+}
+
+/// When an iterative kernel ends.
+#[derive(Clone, Copy)]
+pub struct Stopping<'a> {
+    /// Relative residual to reach.
+    pub tol: f64,
+    /// Iterations to make at most.
+    pub max_iter: usize,
+    /// Asked now and then from any thread: stop now?
+    pub interrupted: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Stopping<'_> {
+    /// For callers who never interrupt.
+    pub fn new(tol: f64, max_iter: usize) -> Self {
+        Self { tol, max_iter, interrupted: &|| false }
+    }
+}
+
+impl std::fmt::Debug for Stopping<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stopping").field("tol", &self.tol).field("max_iter", &self.max_iter).finish()
+    }
+}

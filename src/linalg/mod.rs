@@ -1,14 +1,17 @@
 //! Products, factors and spectra; the only importer of `gemm` and of `ndarray_linalg`.
 //!
-//! Products run in the caller's precision. Factorisations are small and run in double precision
-//! whatever the caller's, which keeps the LAPACK bounds inside this module.
+//! Products and the factors of [`Cholesky`] run in the caller's precision. What LAPACK does is
+//! small and runs in double precision whatever the caller's, which keeps its bounds inside this
+//! module.
 
+mod cholesky;
 mod product;
 mod singular;
 mod spd;
 mod spectrum;
 
+pub use cholesky::{Cholesky, axpy, dot, factor_upper, solve_upper, solve_upper_vector};
 pub use product::{Threads, add_upper_gram, mirror, product};
 pub use singular::{filter_singular_values, singular_values};
 pub use spd::{damped_inverse, lower_factor};
-pub use spectrum::{LeadingEigen, leading_eigen};
+pub use spectrum::{LeadingEigen, leading_eigen, pseudo_inverse};

@@ -1,4 +1,4 @@
-//! Leading eigenpairs of a symmetric positive semidefinite operator.
+//! Eigenpairs of symmetric positive semidefinite matrices and operators.
 
 use super::product::{Threads, product};
 use crate::error::{Error, Result};
@@ -45,6 +45,23 @@ pub fn leading_eigen(
     product(1.0, basis.view(), rotation.slice(s![.., ..;-1]), 0.0, vectors.view_mut(), Threads::All);
     let values = values.slice(s![..;-1]).mapv(|v: f64| v.max(0.0));
     Ok(LeadingEigen { values, vectors })
+}
+
+/// A⁺ of a symmetric positive semidefinite A: eigenvalues of at most n·ε times the largest are 0.
+///
+/// # Errors
+/// [`Error::Factorisation`] when A is not finite or LAPACK fails.
+pub fn pseudo_inverse(a: &Array2<f64>) -> Result<Array2<f64>> {
+    let n = a.nrows();
+    if !a.iter().all(|v| v.is_finite()) {
+        return Err(failed(n, &"not finite"));
+    }
+    let (values, mut vectors) = a.eigh(UPLO::Lower).map_err(|error| failed(n, &error))?;
+    let floor = n as f64 * f64::EPSILON * values.iter().fold(0.0, |top: f64, &v| top.max(v));
+    vectors *= &values.mapv(|v| if v > floor { v.sqrt().recip() } else { 0.0 });
+    let mut inverse = Array2::zeros((n, n));
+    product(1.0, vectors.view(), vectors.t(), 0.0, inverse.view_mut(), Threads::All);
+    Ok(inverse)
 }
 
 fn orthonormal(block: &Array2<f64>) -> Result<Array2<f64>> {

@@ -17,6 +17,7 @@
 mod arrays;
 mod errors;
 mod fit;
+mod kernels;
 mod predict;
 mod runner;
 
@@ -26,6 +27,8 @@ use pyo3::prelude::*;
 pub mod _core {
     #[pymodule_export]
     use super::fit::{FitResult, fit};
+    #[pymodule_export]
+    use super::kernels::{RidgeFactorization, box_least_squares};
     #[pymodule_export]
     use super::predict::{
         check_targets, decision_function, first_non_finite, inverse_link, parse_activation,

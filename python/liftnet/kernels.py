@@ -1,0 +1,400 @@
+"""The convex sub-problems that lifted training is made of, each callable by itself.
+
+Every function solves one convex problem and returns a `KernelResult`: the solution,
+the number of iterations, the residual of the optimality conditions and whether that
+met the tolerance. Nothing here knows of layers.
+
+Rows are samples. What is computed has the precision of the first array: float32 stays
+float32, everything else becomes float64. Work is shared over ``n_jobs`` threads with
+the interpreter released; Ctrl-C ends it with a ``KeyboardInterrupt``.
+"""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import _check_sample_weight
+
+from liftnet import _core
+from liftnet._threads import n_threads
+
+__all__ = [
+    "KernelResult",
+    "RidgeFactor",
+    "bounded_least_squares",
+    "non_negative_least_squares",
+    "ridge",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class KernelResult:
+    """What a kernel found.
+
+    Attributes
+    ----------
+    solution : ndarray
+        The minimiser; its shape is told by each function.
+    n_iter : int
+        Iterations; the most over independent right sides or rows.
+    residual : float
+        Violation of the optimality conditions relative to the data, the worst over
+        independent right sides or rows; 0 is a perfect solution. Each function tells
+        of what.
+    converged : bool
+        Whether the residual met the tolerance.
+    intercept : ndarray or None
+        The intercepts, shape (n_targets,) or (), of functions that have them.
+    """
+
+    solution: np.ndarray
+    n_iter: int
+    residual: float
+    converged: bool
+    intercept: np.ndarray | None = None
+
+
+def bounded_least_squares(
+    A,
+    B,
+    lower=-np.inf,
+    upper=np.inf,
+    *,
+    from_gram=False,
+    start=None,
+    tol=None,
+    max_iter=200,
+    n_jobs=None,
+):
+    r"""Least squares between bounds, for many right sides at once.
+
+    Solves, for every column b of `B`,
+
+    .. math:: \min_x \tfrac12 \|A x - b\|^2, \quad \text{lower} \le x \le \text{upper}.
+
+    The matrix AᵀA is computed once. Coordinate descent on all right sides together
+    finds most of the active bounds, Newton steps on the free unknowns [1]_ then solve
+    exactly. The rounding error is that of the normal equations: it grows with the
+    square of the condition number of the free columns of `A`.
+
+    Parameters
+    ----------
+    A : array-like of shape (n_samples, n_unknowns)
+        Shared by all right sides. Columns may be zero or dependent; there is then more
+        than one solution, and one of them is found.
+    B : array-like of shape (n_samples, n_targets) or (n_samples,)
+        The right sides.
+    lower, upper : float or array-like of shape (n_unknowns,), default=-inf, inf
+        The bounds; -inf and inf for none, equal bounds fix an unknown.
+    from_gram : bool, default=False
+        Whether `A` is the symmetric positive semidefinite AᵀA, shape
+        (n_unknowns, n_unknowns), and `B` is AᵀB, shape (n_unknowns, n_targets).
+    start : array-like with the shape of the solution, default=None
+        Where to start, for instance the solution of a similar problem; moved into the
+        bounds first.
+    tol : float, default=None
+        Residual to reach; 1e-12, or 1e-5 in single precision, by default.
+    max_iter : int, default=200
+        Newton steps for one right side at most; two to five are usual.
+    n_jobs : int, default=None
+        Threads; None and -1 mean all processors.
+
+    Returns
+    -------
+    result : KernelResult
+        ``solution`` has shape (n_unknowns, n_targets) or (n_unknowns,) and is exactly
+        on its active bounds. ``residual`` is the norm of the projected gradient (the
+        gradient AᵀAx - Aᵀb without entries that push against an active bound) divided
+        by ‖Aᵀb‖ + ‖x‖, all measured with the columns of `A` scaled to norm 1.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together, NaN, or a lower bound above the upper.
+
+    References
+    ----------
+    .. [1] D. P. Bertsekas, "Projected Newton methods for optimization problems with
+       simple constraints", SIAM J. Control Optim. 20 (1982).
+
+    Examples
+    --------
+    >>> from liftnet.kernels import bounded_least_squares
+    >>> bounded_least_squares([[1, 0], [0, 1]], [3, -0.5], -1, 1).solution
+    array([ 1. , -0.5])
+    """
+    A = _matrix("A", A)
+    B = _matrix("B", B, like=A, vector=True)
+    n_unknowns = A.shape[1]
+    if from_gram and A.shape != (n_unknowns, n_unknowns):
+        raise ValueError(f"A must be square with from_gram=True, got shape {A.shape}")
+    _same_rows("B", B, "A", A)
+    lower = _bound("lower", lower, n_unknowns, A.dtype)
+    upper = _bound("upper", upper, n_unknowns, A.dtype)
+    shape = (n_unknowns, *B.shape[1:])
+    if start is not None:
+        start = _matrix("start", start, like=A, vector=True)
+        if start.shape != shape:
+            raise ValueError(f"start must have shape {shape}, got {start.shape}")
+        start = start.reshape(n_unknowns, -1)
+    solution, *report = _core.box_least_squares(
+        A,
+        B.reshape(len(B), -1),
+        lower,
+        upper,
+        _effort(tol, (1e-12, 1e-5), A.dtype, max_iter, n_jobs),
+        from_gram=bool(from_gram),
+        start=start,
+    )
+    return KernelResult(solution.reshape(shape), *report)
+
+
+def non_negative_least_squares(
+    A, B, *, from_gram=False, start=None, tol=None, max_iter=200, n_jobs=None
+):
+    """Non-negative least squares for many right sides at once.
+
+    `bounded_least_squares` with the bounds 0 and infinity; does for all columns of `B`
+    together what ``scipy.optimize.nnls`` does for one.
+
+    Parameters
+    ----------
+    A : array-like of shape (n_samples, n_unknowns)
+        Shared by all right sides.
+    B : array-like of shape (n_samples, n_targets) or (n_samples,)
+        The right sides.
+    from_gram : bool, default=False
+        Whether `A` is AᵀA and `B` is AᵀB.
+    start : array-like with the shape of the solution, default=None
+        Where to start.
+    tol : float, default=None
+        Residual to reach; 1e-12, or 1e-5 in single precision, by default.
+    max_iter : int, default=200
+        Newton steps for one right side at most.
+    n_jobs : int, default=None
+        Threads; None and -1 mean all processors.
+
+    Returns
+    -------
+    result : KernelResult
+        As `bounded_least_squares` returns it.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together or NaN.
+
+    Examples
+    --------
+    >>> from liftnet.kernels import non_negative_least_squares
+    >>> non_negative_least_squares([[1, 0], [0, 1]], [3, -0.5]).solution
+    array([3., 0.])
+    """
+    return bounded_least_squares(
+        A,
+        B,
+        0.0,
+        from_gram=from_gram,
+        start=start,
+        tol=tol,
+        max_iter=max_iter,
+        n_jobs=n_jobs,
+    )
+
+
+class RidgeFactor:
+    r"""A factored ridge problem, to be solved for any number of targets.
+
+    .. math::
+        \min_{W, b} \sum_i s_i \|y_i - W^\top x_i - b\|^2 + \sum_j \alpha_j \|W_j\|^2
+
+    as in ``sklearn.linear_model.Ridge``, except that a vector `alpha` has one entry
+    for each feature, not for each target. The factor is that of XᵀX + diag(alpha), or
+    of the dual matrix where there are fewer rows than columns; solutions are refined
+    with the residual of `X` itself. Where the problem has more than one solution, the
+    one of least norm is found.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Inputs; copied.
+    alpha : float or array-like of shape (n_features,), default=1.0
+        Penalties, not negative.
+    sample_weight : array-like of shape (n_samples,), default=None
+        The weights s, not negative; ones by default.
+    fit_intercept : bool, default=False
+        Whether to fit b, which is not penalised.
+    n_jobs : int, default=None
+        Threads; None and -1 mean all processors.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together, NaN, a negative penalty or weight.
+
+    Examples
+    --------
+    >>> from liftnet.kernels import RidgeFactor
+    >>> factor = RidgeFactor([[1.0, 0.0], [0.0, 2.0]], alpha=1.0)
+    >>> factor.solve([2.0, 5.0]).solution
+    array([1., 2.])
+    """
+
+    def __init__(
+        self, X, alpha=1.0, sample_weight=None, fit_intercept=False, *, n_jobs=None
+    ):
+        X = _matrix("X", X)
+        alpha = _per_entry("alpha", alpha, X.shape[1], X.dtype)
+        if (alpha < 0).any():
+            raise ValueError(f"alpha must not be negative, got {alpha.min()}")
+        self._dtype, self._n_samples = X.dtype, len(X)
+        self._n_jobs = n_jobs
+        self._factor = _core.RidgeFactorization(
+            X,
+            alpha,
+            _weights(sample_weight, X),
+            bool(fit_intercept),
+            n_threads(n_jobs),
+        )
+        self._fit_intercept = bool(fit_intercept)
+
+    def solve(self, Y):
+        """Solve for some targets.
+
+        Parameters
+        ----------
+        Y : array-like of shape (n_samples, n_targets) or (n_samples,)
+            Targets.
+
+        Returns
+        -------
+        result : KernelResult
+            ``solution`` is W, shape (n_features, n_targets) or (n_features,), and
+            ``intercept`` is b, shape (n_targets,) or (), or None without one.
+            ``residual`` is the norm of the gradient divided by ‖XᵀY‖ + ‖W‖, measured
+            with the columns of the squared matrix scaled to a unit diagonal; ``n_iter``
+            counts refinements.
+
+        Raises
+        ------
+        ValueError
+            For NaN or another number of rows than X has.
+        """
+        Y = _matrix("Y", Y, dtype=self._dtype, vector=True)
+        if len(Y) != self._n_samples:
+            raise ValueError(
+                f"Y must have {self._n_samples} rows, as X has, got {len(Y)}"
+            )
+        solution, intercept, *report = self._factor.solve(
+            Y.reshape(len(Y), -1), n_threads(self._n_jobs)
+        )
+        if Y.ndim == 1:
+            solution, intercept = solution[:, 0], intercept[0]
+        return KernelResult(
+            solution, *report, intercept if self._fit_intercept else None
+        )
+
+
+def ridge(X, Y, alpha=1.0, sample_weight=None, fit_intercept=False, *, n_jobs=None):
+    """Ridge regression; one call of `RidgeFactor` and its ``solve``.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Inputs.
+    Y : array-like of shape (n_samples, n_targets) or (n_samples,)
+        Targets.
+    alpha : float or array-like of shape (n_features,), default=1.0
+        Penalties, not negative.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, not negative; ones by default.
+    fit_intercept : bool, default=False
+        Whether to fit an intercept, which is not penalised.
+    n_jobs : int, default=None
+        Threads; None and -1 mean all processors.
+
+    Returns
+    -------
+    result : KernelResult
+        As `RidgeFactor.solve` returns it.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together, NaN, a negative penalty or weight.
+
+    Examples
+    --------
+    >>> from liftnet.kernels import ridge
+    >>> ridge([[1.0, 0.0], [0.0, 2.0]], [2.0, 5.0]).solution
+    array([1., 2.])
+    """
+    X = _matrix("X", X)
+    _same_rows("Y", _matrix("Y", Y, like=X, vector=True), "X", X)
+    return RidgeFactor(X, alpha, sample_weight, fit_intercept, n_jobs=n_jobs).solve(Y)
+
+
+# Checks
+
+
+def _matrix(name, array, *, like=None, dtype=None, vector=False):
+    """Check for a finite matrix (or vector) in one of the core's two precisions."""
+    if dtype is None:
+        dtype = (np.float64, np.float32) if like is None else like.dtype
+    ndim = np.ndim(array)
+    if ndim != 2 and not (vector and ndim == 1):
+        allowed = "1 or 2 dimensions" if vector else "2 dimensions"
+        raise ValueError(f"{name} must have {allowed}, got {ndim}")
+    checked = check_array(array, dtype=dtype, ensure_2d=False, input_name=name)
+    return np.require(checked, requirements="A")
+
+
+def _same_rows(name, array, other_name, other):
+    if len(array) != len(other):
+        raise ValueError(
+            f"{name} must have {len(other)} rows, as {other_name} has, got {len(array)}"
+        )
+
+
+def _per_entry(name, value, n, dtype, *, infinite=False):
+    """Check for a number or n numbers; returns a vector of n."""
+    try:
+        vector = np.asarray(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a number or {n} numbers: {error}") from None
+    if vector.shape not in [(), (n,)]:
+        raise ValueError(f"{name} must be a number or {n} numbers, got {vector.shape}")
+    if not infinite and not np.isfinite(vector).all():
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return np.full(n, vector, dtype)
+
+
+def _bound(name, value, n, dtype):
+    return _per_entry(name, value, n, dtype, infinite=True)
+
+
+def _weights(sample_weight, X):
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(
+        sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+    )
+    if not weights.any():
+        raise ValueError("sample_weight must be positive for some sample")
+    return weights
+
+
+def _effort(tol, defaults, dtype, max_iter, n_jobs):
+    """Check what the core wants to know about when to end and on how many threads."""
+    if tol is None:
+        tol = defaults[dtype == np.float32]
+    if not isinstance(tol, Real) or not 0 <= tol < np.inf:
+        raise ValueError(f"tol must be a number, not negative, got {tol!r}")
+    if not isinstance(max_iter, Integral) or max_iter < 1:
+        raise ValueError(f"max_iter must be a positive integer, got {max_iter!r}")
+    return {
+        "tol": float(tol),
+        "max_iter": min(int(max_iter), 2**62),
+        "n_threads": n_threads(n_jobs),
+    }

@@ -1,0 +1,178 @@
+//! The convex sub-problems one by one, for `liftnet.kernels`.
+
+use super::arrays::{Inputs, matrix, vector};
+use super::runner;
+use crate::error::Result;
+use crate::kernel::bounded_least_squares::{BoundedLeastSquares, Bounds, bounded_least_squares};
+use crate::kernel::ridge::RidgeFactor;
+use crate::kernel::{Report, Stopping};
+use crate::real::Real;
+use crate::solver::Control;
+use ndarray::{Array1, Array2, ArrayView2, CowArray};
+use numpy::{Element, IntoPyArray, PyReadonlyArray2};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Solution, `n_iter`, `residual`, `converged`.
+type Answer<'py> = (Bound<'py, PyAny>, usize, f64, bool);
+/// The same with the intercept after the solution.
+type AffineAnswer<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, usize, f64, bool);
+
+const SAME: &str = "a 1-d array of the same precision as the first argument";
+
+/// When to end, and on how many threads to work.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct PyEffort {
+    tol: f64,
+    max_iter: usize,
+    n_threads: usize,
+}
+
+impl PyEffort {
+    /// Runs a kernel on a pool of its own; an exception of a signal handler ends it.
+    fn run<R: Send>(
+        &self,
+        py: Python<'_>,
+        kernel: impl FnOnce(Stopping<'_>) -> Result<R> + Send,
+    ) -> PyResult<R> {
+        let (tol, max_iter) = (self.tol, self.max_iter);
+        let work = |bridge: &mut runner::Bridge<'_>| {
+            let bridge = &*bridge;
+            kernel(Stopping { tol, max_iter, interrupted: &|| bridge.stop_requested() })
+        };
+        let (result, exception) = runner::run(py, self.n_threads, |_, _| Ok(()), work)?;
+        exception.map_or(Ok(result), Err)
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (a, b, lower, upper, effort, *, from_gram=false, start=None))]
+pub fn box_least_squares<'py>(
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    lower: &Bound<'py, PyAny>,
+    upper: &Bound<'py, PyAny>,
+    effort: &Bound<'py, PyDict>,
+    from_gram: bool,
+    start: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Answer<'py>> {
+    let request = BoxRequest { b, lower, upper, effort: effort.extract()?, from_gram, start };
+    match Inputs::borrow("A", a)? {
+        Inputs::F32(a) => request.solve(&a),
+        Inputs::F64(a) => request.solve(&a),
+    }
+}
+
+/// All but A, of whose precision the rest must be.
+struct BoxRequest<'a, 'py> {
+    b: &'a Bound<'py, PyAny>,
+    lower: &'a Bound<'py, PyAny>,
+    upper: &'a Bound<'py, PyAny>,
+    effort: PyEffort,
+    from_gram: bool,
+    start: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl<'py> BoxRequest<'_, 'py> {
+    fn solve<T: Real + Element>(self, a: &PyReadonlyArray2<'py, T>) -> PyResult<Answer<'py>> {
+        let py = self.b.py();
+        let b = matrix::<T>("B", self.b)?;
+        let (a, b) = (a.as_array(), b.as_array());
+        let lower = vector::<T>("lower", self.lower, SAME)?.as_array().to_owned();
+        let upper = vector::<T>("upper", self.upper, SAME)?.as_array().to_owned();
+        let mut solution = match self.start {
+            Some(start) => matrix::<T>("start", start)?.as_array().reversed_axes().to_owned(),
+            None => Array2::zeros((b.ncols(), a.ncols())),
+        };
+        let from_gram = self.from_gram;
+        let report = self.effort.run(py, |stopping| {
+            let bounds = Bounds::new(lower, upper)?;
+            let target = solution.view_mut();
+            match from_gram {
+                true => BoundedLeastSquares::new(a, bounds)?.solve(b.reversed_axes(), target, stopping),
+                false => bounded_least_squares(a, b, bounds, target, stopping),
+            }
+        })?;
+        Ok(answer(solution.reversed_axes().into_pyarray(py).into_any(), report))
+    }
+}
+
+fn answer(solution: Bound<'_, PyAny>, report: Report) -> Answer<'_> {
+    (solution, report.n_iter, report.residual, report.converged)
+}
+
+/// A factored ridge problem in one of the two precisions.
+#[pyclass(frozen, module = "liftnet._core")]
+pub struct RidgeFactorization {
+    factor: Factor,
+}
+
+enum Factor {
+    F32(RidgeFactor<'static, f32>),
+    F64(RidgeFactor<'static, f64>),
+}
+
+#[pymethods]
+impl RidgeFactorization {
+    #[new]
+    #[pyo3(signature = (x, alpha, sample_weight, fit_intercept, n_threads))]
+    fn new(
+        x: &Bound<'_, PyAny>,
+        alpha: &Bound<'_, PyAny>,
+        sample_weight: Option<&Bound<'_, PyAny>>,
+        fit_intercept: bool,
+        n_threads: usize,
+    ) -> PyResult<Self> {
+        let py = x.py();
+        let effort = PyEffort { tol: 0.0, max_iter: 0, n_threads };
+        let factor = match Inputs::borrow("X", x)? {
+            Inputs::F32(x) => {
+                Factor::F32(factor(py, x.as_array(), alpha, sample_weight, fit_intercept, &effort)?)
+            }
+            Inputs::F64(x) => {
+                Factor::F64(factor(py, x.as_array(), alpha, sample_weight, fit_intercept, &effort)?)
+            }
+        };
+        Ok(Self { factor })
+    }
+
+    /// Coefficients, intercepts, `n_iter`, `residual`, `converged`.
+    #[pyo3(signature = (y, n_threads))]
+    fn solve<'py>(&self, y: &Bound<'py, PyAny>, n_threads: usize) -> PyResult<AffineAnswer<'py>> {
+        match &self.factor {
+            Factor::F32(factor) => solve(factor, y, n_threads),
+            Factor::F64(factor) => solve(factor, y, n_threads),
+        }
+    }
+}
+
+fn factor<T: Real + Element>(
+    py: Python<'_>,
+    x: ArrayView2<'_, T>,
+    alpha: &Bound<'_, PyAny>,
+    sample_weight: Option<&Bound<'_, PyAny>>,
+    fit_intercept: bool,
+    effort: &PyEffort,
+) -> PyResult<RidgeFactor<'static, T>> {
+    let alpha: Array1<T> = vector("alpha", alpha, SAME)?.as_array().to_owned();
+    let weights = sample_weight.map(|weights| vector::<T>("sample_weight", weights, SAME)).transpose()?;
+    let weights = weights.as_ref().map(|weights| weights.as_array());
+    // A copy: Python may change the array between two solves.
+    effort.run(py, |_| RidgeFactor::new(CowArray::from(x.to_owned()), alpha.view(), weights, fit_intercept))
+}
+
+fn solve<'py, T: Real + Element>(
+    factor: &RidgeFactor<'static, T>,
+    y: &Bound<'py, PyAny>,
+    n_threads: usize,
+) -> PyResult<AffineAnswer<'py>> {
+    let py = y.py();
+    let y = matrix::<T>("Y", y)?;
+    let y = y.as_array();
+    let effort = PyEffort { tol: 0.0, max_iter: 0, n_threads };
+    let solution = effort.run(py, |_| factor.solve(y))?;
+    let Report { n_iter, residual, converged } = solution.report;
+    let coef = solution.coef.into_pyarray(py).into_any();
+    Ok((coef, solution.intercept.into_pyarray(py).into_any(), n_iter, residual, converged))
+}
