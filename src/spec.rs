@@ -5,10 +5,11 @@
 //! | parameter | default | rationale |
 //! |---|---|---|
 //! | `alpha` | see [`auto_alpha`] | divided by n, as in scikit-learn: small tables want a penalty in proportion to 1/n, large sets more |
-//! | `penalty_weight` | 10 | λ: large enough that an activation block moves x by a small step, small enough for single precision |
+//! | `solver` | stochastic beyond [`TINY`] samples | the faster of the two |
+//! | `penalty_weight` | 10, batch solver 3 | λ: large enough that an activation block moves x by a small step, small enough for single precision; the batch solver, whose lifted variables move with the weights, wants them looser |
 //! | `batch_size` | n/100 to the nearest power of two in 32..512, less for a run of few passes | many steps on small tables, efficient products on large ones |
-//! | `max_iter` | see [`auto_max_iter`] | steps grow more slowly than n |
-//! | `learning_rate_init` | see [`auto_learning_rate`] | grows with the batch as its noise falls; less for regression, whose losses are more curved |
+//! | `max_iter` | see [`auto_max_iter`]; [`BATCH_SWEEPS`] | steps grow more slowly than n |
+//! | `learning_rate_init` | see [`auto_learning_rate`]; batch solver 30 | grows with the batch as its noise falls, less for regression, whose losses are more curved; the batch solver adapts it |
 //! | `momentum` | 0.9 | heavy ball; 0 halves the progress per pass |
 //! | `damping` | see [`auto_damping`] | relative to the mean eigenvalue of each layer's Gram matrix |
 //! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance | fewer products and better generalisation |
@@ -16,6 +17,36 @@
 use crate::activation::{ActivationKind, Divergence};
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
+
+/// The algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Solver {
+    /// The batch solver for up to [`TINY`] samples, the stochastic one beyond.
+    Auto,
+    /// Mini-batches, [`crate::solver::stochastic()`].
+    Stochastic,
+    /// All samples in each sweep, [`crate::solver::batch()`].
+    Batch,
+}
+
+impl Solver {
+    const ALL: [(&'static str, Solver); 3] =
+        [("auto", Solver::Auto), ("stochastic", Solver::Stochastic), ("batch", Solver::Batch)];
+
+    /// Looks a name up.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`].
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, solver)| solver).ok_or_else(|| {
+            Error::UnknownName {
+                name: "solver",
+                got: name.into(),
+                choices: Self::ALL.iter().map(|&(known, _)| known).collect(),
+            }
+        })
+    }
+}
 
 /// How inputs are scaled before training; the scaling is folded into the first layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +97,15 @@ pub enum Components {
     Share(f64),
 }
 
+/// Samples up to which [`Solver::Auto`] is the batch solver.
+pub const TINY: usize = 0;
+
+/// Sweeps of the batch solver.
+pub const BATCH_SWEEPS: usize = 100;
+
+/// First step of the batch solver, in units of the majorisers' minimisers; it adapts.
+const BATCH_RATE: f64 = 30.0;
+
 /// Number of features up to which every direction of the inputs is kept.
 pub const NARROW: usize = 128;
 
@@ -79,13 +119,14 @@ pub const AUTO_SHARE: f64 = 0.95;
 #[derive(Debug, Clone)]
 #[allow(missing_docs)] // the fields of Options, which are documented
 pub struct Spec {
+    pub solver: Solver,
     pub loss: LossKind,
     pub hidden_layer_sizes: Vec<usize>,
     /// One for all hidden layers, or one for each.
     pub activations: Vec<ActivationKind>,
     pub divergence: Divergence,
     pub alpha: Option<f64>,
-    pub penalty_weight: f64,
+    pub penalty_weight: Option<f64>,
     pub scaling: Scaling,
     pub components: Components,
     pub damping: Option<(f64, f64)>,
@@ -95,6 +136,10 @@ pub struct Spec {
     pub momentum: f64,
     pub tol: f64,
     pub n_iter_no_change: usize,
+    pub accelerate: bool,
+    pub diagnostics: bool,
+    /// Sum of the sample weights, where their scale counts as it does for the batch solver.
+    pub total_weight: Option<f64>,
     pub seed: u64,
     pub threads: usize,
     pub memory_limit: Option<u64>,
@@ -104,6 +149,8 @@ pub struct Spec {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
+    /// Which solver, never automatic.
+    pub solver: Solver,
     /// Loss on the logits.
     pub loss: LossKind,
     /// Units of each hidden layer; may be empty (a linear model).
@@ -136,6 +183,10 @@ pub struct Options {
     pub tol: f64,
     /// Passes without progress after which training stops.
     pub n_iter_no_change: usize,
+    /// Joint steps of weights and lifted variables in the batch solver.
+    pub accelerate: bool,
+    /// Whether the history is complete, at the cost of further evaluations.
+    pub diagnostics: bool,
     /// Seed of every random choice.
     pub seed: u64,
     /// Threads of the pool.
@@ -155,12 +206,23 @@ impl Spec {
         }
         let activations = one_for_each(&self.activations, self.hidden_layer_sizes.len())?;
         activations.iter().try_for_each(|&kind| self.divergence.check(kind))?;
-        let alpha = self.alpha.unwrap_or_else(|| auto_alpha(n));
+        let solver = match self.solver {
+            Solver::Auto if n <= TINY => Solver::Batch,
+            Solver::Auto => Solver::Stochastic,
+            chosen => chosen,
+        };
+        // A sample of weight 2 counts as two samples.
+        let count = self.total_weight.filter(|_| solver == Solver::Batch).unwrap_or(n as f64);
+        let alpha = self.alpha.unwrap_or_else(|| auto_alpha(count));
         require(alpha >= 0.0 && alpha.is_finite(), "alpha", alpha, "finite and at least 0")?;
+        let penalty_weight = self.penalty_weight.unwrap_or(match solver {
+            Solver::Batch => 3.0,
+            _ => 10.0,
+        });
         require(
-            self.penalty_weight > 0.0 && self.penalty_weight.is_finite(),
+            penalty_weight > 0.0 && penalty_weight.is_finite(),
             "penalty_weight",
-            self.penalty_weight,
+            penalty_weight,
             "finite and above 0",
         )?;
         require((0.0..1.0).contains(&self.momentum), "momentum", self.momentum, "in the interval [0, 1)")?;
@@ -174,11 +236,17 @@ impl Spec {
             }
             Components::Auto | Components::All => {}
         }
-        let max_iter = self.max_iter.unwrap_or_else(|| auto_max_iter(n));
+        let max_iter = self.max_iter.unwrap_or_else(|| match solver {
+            Solver::Batch => BATCH_SWEEPS,
+            _ => auto_max_iter(n),
+        });
         require(max_iter > 0, "max_iter", max_iter, "at least 1")?;
         let batch_size = self.batch_size.unwrap_or_else(|| auto_batch_size(n, max_iter)).min(n);
         require(batch_size > 0, "batch_size", batch_size, "at least 1")?;
-        let learning_rate = self.learning_rate.unwrap_or_else(|| auto_learning_rate(batch_size, self.loss));
+        let learning_rate = self.learning_rate.unwrap_or_else(|| match solver {
+            Solver::Batch => BATCH_RATE,
+            _ => auto_learning_rate(batch_size, self.loss),
+        });
         require(
             learning_rate > 0.0 && learning_rate.is_finite(),
             "learning_rate_init",
@@ -190,12 +258,13 @@ impl Spec {
             require(damping > 0.0 && damping.is_finite(), "damping", damping, "finite and above 0")?;
         }
         Ok(Options {
+            solver,
             loss: self.loss,
             hidden_layer_sizes: self.hidden_layer_sizes,
             activations,
             divergence: self.divergence,
-            ridge: alpha / n as f64,
-            penalty_weight: self.penalty_weight,
+            ridge: alpha / count,
+            penalty_weight,
             scaling: self.scaling,
             components: self.components,
             input_damping,
@@ -206,6 +275,8 @@ impl Spec {
             momentum: self.momentum,
             tol: self.tol,
             n_iter_no_change: self.n_iter_no_change,
+            accelerate: self.accelerate,
+            diagnostics: self.diagnostics,
             seed: self.seed,
             threads: self.threads,
             memory_limit: self.memory_limit,
@@ -242,8 +313,8 @@ pub fn auto_batch_size(n: usize, max_iter: usize) -> usize {
 const SMALL: f64 = 5000.0;
 
 /// Ridge penalty before division by n: 3 up to 5,000 samples, then growing with √n.
-pub fn auto_alpha(n: usize) -> f64 {
-    3.0 * (n as f64 / SMALL).sqrt().max(1.0)
+pub fn auto_alpha(n: f64) -> f64 {
+    3.0 * (n / SMALL).sqrt().max(1.0)
 }
 
 /// Passes over the data: 30 up to 5,000 samples, then falling with √n to no fewer than 6.

@@ -8,7 +8,7 @@ use liftnet::loss::{LossKind, Targets};
 use liftnet::network::Network;
 use liftnet::problem::{Problem, first_non_finite};
 use liftnet::real::Real;
-use liftnet::spec::{Components, Scaling, Spec};
+use liftnet::spec::{Components, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, array, s};
 
 macro_rules! for_both {
@@ -286,12 +286,13 @@ fn by_hand<T: Real>(
 /// Choices that pass, all automatic where they can be.
 fn spec() -> Spec {
     Spec {
+        solver: Solver::Stochastic,
         loss: LossKind::Squared,
         hidden_layer_sizes: vec![5],
         activations: vec![ActivationKind::Relu],
         divergence: Divergence::Fenchel,
         alpha: None,
-        penalty_weight: 10.0,
+        penalty_weight: Some(10.0),
         scaling: Scaling::Auto,
         components: Components::Auto,
         damping: None,
@@ -303,6 +304,9 @@ fn spec() -> Spec {
         n_iter_no_change: 10,
         seed: 0,
         threads: 1,
+        accelerate: true,
+        diagnostics: false,
+        total_weight: None,
         memory_limit: None,
     }
 }
@@ -321,7 +325,7 @@ fn every_parameter_has_its_range() {
         assert_eq!(refused(&|spec| spec.alpha = Some(bad)), "alpha");
     }
     for bad in [0.0, -1.0, nan, infinity] {
-        assert_eq!(refused(&|spec| spec.penalty_weight = bad), "penalty_weight");
+        assert_eq!(refused(&|spec| spec.penalty_weight = Some(bad)), "penalty_weight");
         assert_eq!(refused(&|spec| spec.learning_rate = Some(bad)), "learning_rate_init");
         assert_eq!(refused(&|spec| spec.damping = Some((bad, 1.0))), "damping");
         assert_eq!(refused(&|spec| spec.damping = Some((1.0, bad))), "damping");

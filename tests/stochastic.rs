@@ -9,7 +9,7 @@ use liftnet::network::Network;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Control, PassReport, Silent, Solution, Status, stochastic};
-use liftnet::spec::{Components, Options, Scaling, Spec};
+use liftnet::spec::{Components, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -104,12 +104,13 @@ impl<T: Real> Table<T> {
 
     fn options(&self, change: impl FnOnce(&mut Spec)) -> Options {
         let mut spec = Spec {
+            solver: Solver::Stochastic,
             loss: self.loss,
             hidden_layer_sizes: vec![8],
             activations: vec![ActivationKind::Relu],
             divergence: Divergence::Fenchel,
             alpha: Some(0.01),
-            penalty_weight: 10.0,
+            penalty_weight: Some(10.0),
             scaling: Scaling::Auto,
             components: Components::All,
             damping: Some((1.0, 1.0)),
@@ -121,6 +122,9 @@ impl<T: Real> Table<T> {
             n_iter_no_change: 1000,
             seed: 1,
             threads: 1,
+            accelerate: true,
+            diagnostics: false,
+            total_weight: None,
             memory_limit: None,
         };
         change(&mut spec);
@@ -441,7 +445,7 @@ fn huge_rates_never_give_non_finite_weights<T: Real>() {
                 let options = table.options(|spec| {
                     (spec.activations, spec.hidden_layer_sizes) = (vec![activation], vec![8, 6]);
                     (spec.learning_rate, spec.momentum) = (Some(rate), momentum);
-                    (spec.batch_size, spec.penalty_weight) = (Some(16), 2.0);
+                    (spec.batch_size, spec.penalty_weight) = (Some(16), Some(2.0));
                 });
                 let case = format!("{activation:?}, {loss:?}, rate {rate}");
                 match stochastic(&table.problem(), &options, None, None, &mut Silent) {

@@ -34,8 +34,14 @@ class LiftedMLPBase(BaseEstimator):
         ],
         # Names are checked by the core, which explains why some cannot be lifted.
         "activation": [str, "array-like"],
+        "solver": [StrOptions({"auto", "stochastic", "batch"})],
         "divergence": [StrOptions({"fenchel", "euclidean"})],
-        "penalty_weight": [Interval(Real, 0, None, closed="neither")],
+        "penalty_weight": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "accelerate": ["boolean"],
+        "diagnostics": ["boolean"],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "batch_size": [
             StrOptions({"auto"}),
@@ -74,8 +80,9 @@ class LiftedMLPBase(BaseEstimator):
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
+        solver="auto",
         divergence="fenchel",
-        penalty_weight=10.0,
+        penalty_weight="auto",
         alpha="auto",
         batch_size="auto",
         learning_rate_init="auto",
@@ -92,9 +99,12 @@ class LiftedMLPBase(BaseEstimator):
         random_state=None,
         n_jobs=None,
         verbose=False,
+        accelerate=True,
+        diagnostics=False,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.solver = solver
         self.divergence = divergence
         self.penalty_weight = penalty_weight
         self.alpha = alpha
@@ -113,6 +123,8 @@ class LiftedMLPBase(BaseEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.accelerate = accelerate
+        self.diagnostics = diagnostics
 
     def _layer_sizes(self):
         """Hidden layer sizes as a tuple of positive integers."""
@@ -161,7 +173,7 @@ class LiftedMLPBase(BaseEstimator):
             )
         return tuple(float(value) for value in pair)
 
-    def _options(self, loss):
+    def _options(self, loss, total_weight):
         def automatic(value):
             return None if isinstance(value, str) else _in_64_bits(value)
 
@@ -172,7 +184,11 @@ class LiftedMLPBase(BaseEstimator):
             "activation": self._activations(),
             "divergence": self.divergence,
             "alpha": automatic(self.alpha),
-            "penalty_weight": self.penalty_weight,
+            "penalty_weight": automatic(self.penalty_weight),
+            "solver": self.solver,
+            "accelerate": bool(self.accelerate),
+            "diagnostics": bool(self.diagnostics),
+            "total_weight": total_weight,
             "scale": self.scale,
             "n_components": _in_64_bits(self.n_components),
             "damping": self._damping_pair(),
@@ -219,17 +235,19 @@ class LiftedMLPBase(BaseEstimator):
             raise
 
     def _drop_weightless(self, X, y, sample_weight):
-        """Leave samples of weight 0 out; equal weights become None."""
-        sample_weight = self._check_sample_weight(sample_weight, X)
+        """Leave samples of weight 0 out; equal weights become None.
+
+        The last value returned is the weight that a weight of 1 stands for.
+        """
+        sample_weight, unit = self._check_sample_weight(sample_weight, X)
         if sample_weight is not None and not sample_weight.all():
             # A weight of 0 means absent: for the targets, the scaling and the steps.
             used = sample_weight > 0
-            if not used.any():
-                raise ValueError("sample_weight is zero for every sample")
             X, y, sample_weight = X[used], y[used], sample_weight[used]
         if sample_weight is not None and sample_weight.min() == sample_weight.max():
+            unit *= float(sample_weight.max())
             sample_weight = None
-        return X, y, sample_weight
+        return X, y, sample_weight, unit
 
     def _start(self, X):
         """Weights of the previous fit, or None before the first."""
@@ -260,13 +278,19 @@ class LiftedMLPBase(BaseEstimator):
         weight = None if sample_weight is None else parts[4]
         return parts[0], parts[2], weight, (parts[1], parts[3])
 
-    def _train(self, X, y, n_outputs, loss, sample_weight, validation, start):
-        """Call the core and keep its record; attributes change only on success."""
+    def _train(self, X, y, n_outputs, loss, sample_weight, validation, start, unit=1.0):
+        """Call the core and keep its record; attributes change only on success.
+
+        ``unit`` is the sample weight that a weight of 1 stands for.
+        """
+        total_weight = unit * (
+            len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
+        )
         result = _core.fit(
             X,
             y,
             n_outputs,
-            self._options(loss),
+            self._options(loss, total_weight),
             sample_weight=sample_weight,
             start=start,
             validation=validation,
@@ -276,6 +300,7 @@ class LiftedMLPBase(BaseEstimator):
         self.activations_ = result.activations
         self.intercepts_ = result.intercepts
         self.loss_curve_ = result.loss_curve
+        self.history_ = result.history
         self.loss_ = result.loss_curve[-1] if result.loss_curve else np.nan
         self.n_iter_ = result.n_iter
         self.n_components_ = result.n_components
@@ -304,15 +329,18 @@ class LiftedMLPBase(BaseEstimator):
         print(f"{line} ({seconds:.2f} s)")
 
     def _check_sample_weight(self, sample_weight, X):
+        """Weights with a maximum of 1, and the unit that they are multiples of."""
         if sample_weight is None:
-            return None
+            return None, 1.0
         weight = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
-        # Only ratios count. Weights of at most 1 can neither overflow in a sum nor
-        # vanish in single precision as a whole.
-        largest = weight.max()
-        return (weight / largest if largest > 0 else weight).astype(X.dtype)
+        # Weights of at most 1 can neither overflow in a sum nor vanish in single
+        # precision as a whole.
+        unit = weight.max()
+        if unit == 0:
+            raise ValueError("sample_weight is zero for every sample")
+        return (weight / unit).astype(X.dtype), float(unit)
 
     def _logits(self, X):
         """Logits of validated or raw inputs, shape (n_samples, n_outputs)."""

@@ -50,15 +50,20 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
           takes the clip of the same range with a line on [-1, 1] in their place,
           every forward pass the jump itself;
         - "softmax": none; over the units of the layer.
+    solver : {"auto", "stochastic", "batch"}, default="auto"
+        "stochastic" steps after each mini-batch. "batch" solves its blocks for
+        all samples in every sweep: deterministic, its objective never rises, and a
+        weight of 2 is the same as a sample twice. "auto" is "batch" for tiny data.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
         "euclidean" is :math:`\frac12 \|x - z\|^2` on the domain of f, the form of the
         first paper, for activations that are projections ("identity", "relu",
         "clipped_relu", "hard_tanh").
-    penalty_weight : float, default=10.0
+    penalty_weight : float or "auto", default="auto"
         :math:`\lambda > 0`, the weight of the divergence. Large values tend to
         plain gradients, small ones move the activations further in a step.
+        "auto" is 10, and 3 for ``solver="batch"``.
     alpha : float or "auto", default="auto"
         Strength of the ridge penalty on the weights, divided by the number of samples
         when added to the loss. "auto" is 3 for up to 5,000 samples and grows with the
@@ -68,14 +73,14 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Samples in a step; "auto" is a hundredth of the samples to the nearest power
         of two, within 32 and 512, and less for a run of few passes.
     learning_rate_init : float or "auto", default="auto"
-        Step of the weight blocks at the start; it falls linearly to 0 over the run.
-        "auto" grows with the batch size.
+        Step of the weight blocks at the start. It falls linearly to 0 over the run, and
+        "auto" grows with the batch size; the batch solver adapts it after every sweep.
     momentum : float, default=0.9
         Heavy-ball momentum of the weight blocks, in [0, 1).
     max_iter : int or "auto", default="auto"
         Passes over the data. The step reaches 0 at the end of them, so that a fit of
         few passes is a finished fit. "auto" is 30 for up to 5,000 samples and falls to
-        6 for many.
+        6 for many; 100 sweeps for ``solver="batch"``.
     damping : float, (float, float) or "auto", default="auto"
         Damping of the metric of the first layer and of the others, as a multiple of
         the mean eigenvalue of the Gram matrix.
@@ -88,7 +93,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         their number, the share of the variance that they hold (in (0, 1)), or None for
         all. "auto" keeps all of up to 128 features and 95 % of the variance of more.
     tol : float, default=1e-4
-        Least improvement of the loss, or of the validation score, that counts.
+        Least improvement of the loss, or of the validation score, that counts. For
+        ``solver="batch"`` the relative improvement of the objective, and the optimality
+        residual at which training ends.
     n_iter_no_change : int, default=10
         Passes in a row without improvement after which training stops.
     early_stopping : bool, default=False
@@ -106,6 +113,12 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         ``RAYON_NUM_THREADS`` are upper limits.
     verbose : bool or int, default=False
         Print the loss after every pass.
+    accelerate : bool, default=True
+        Joint steps of weights and lifted variables with momentum in the batch solver,
+        taken where they do not raise the objective. Without them it is plain block
+        descent as in the papers, and slow.
+    diagnostics : bool, default=False
+        Complete ``history_``, at the cost of further evaluations.
 
     Attributes
     ----------
@@ -122,6 +135,17 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Smallest loss of a pass; None with early stopping.
     loss_curve_ : list of float
         Loss of each pass.
+    history_ : dict of str to list of float
+        The record of the run, one value a pass: "loss" of the network, "score" on the
+        training data (accuracy, or minus the loss), "validation_score", the
+        "learning_rate" and the "seconds" since the start. The batch solver adds the
+        lifted "objective" with its terms "lifted_loss", "penalty" and "divergence_1",
+        "divergence_2", ... (mean D of each hidden layer), "gap_1", ... (root mean
+        squared distance of a layer's lifted variables from the plain network's) and the
+        optimality "residual" (root of the squared length of a step, in the metric of
+        its block, over the objective). With ``diagnostics=True`` the stochastic solver
+        adds these too, on up to 1,024 training samples, and the batch solver adds
+        "blocks": the objective after each block where it goes block by block.
     validation_scores_ : list of float or None
         Accuracy on the held-out data after each pass, with early stopping.
     best_validation_score_ : float or None
@@ -197,7 +221,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         X, y = self._validate_X(X, reset=True, y=y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
-        X, y, sample_weight = self._drop_weightless(X, y, sample_weight)
+        X, y, sample_weight, unit = self._drop_weightless(X, y, sample_weight)
         encoder = LabelEncoder().fit(y)
         start = self._start_for(encoder.classes_, X) if self.warm_start else None
         if start is None:
@@ -217,7 +241,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
                 X, target, sample_weight, stratify=target
             )
         n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
-        self._train(X, target, n_outputs, loss, sample_weight, validation, start)
+        self._train(X, target, n_outputs, loss, sample_weight, validation, start, unit)
         self.out_activation_ = loss
         return self
 

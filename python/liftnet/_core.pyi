@@ -29,7 +29,11 @@ class Options(TypedDict):
     activation: Sequence[str]
     divergence: str
     alpha: float | None
-    penalty_weight: float
+    penalty_weight: float | None
+    solver: str
+    accelerate: bool
+    diagnostics: bool
+    total_weight: float | None
     scale: str
     n_components: int | float | str | None
     damping: tuple[float, float] | None
@@ -65,6 +69,8 @@ class FitResult:
     def loss_curve(self) -> list[float]: ...
     @property
     def validation_scores(self) -> list[float]: ...
+    @property
+    def history(self) -> dict[str, list[float]]: ...
     @property
     def n_iter(self) -> int: ...
     @property

@@ -31,6 +31,10 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Activation of the hidden layers, or one for each: "identity", "relu",
         "leaky_relu", "logistic", "tanh" or "hard_tanh". A parameter is written as in
         "leaky_relu(slope=0.2)".
+    solver : {"auto", "stochastic", "batch"}, default="auto"
+        "stochastic" steps after each mini-batch. "batch" solves its blocks for
+        all samples in every sweep: deterministic, its objective never rises, and a
+        weight of 2 is the same as a sample twice. "auto" is "batch" for tiny data.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
@@ -44,9 +48,10 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         "absolute_error" (the width of the smoothing about 0, 0.05) can be written with
         it, as in ``"huber(1.5)"``, in units of the spread of the targets: their
         standard deviation, estimated by the median distance from the median.
-    penalty_weight : float, default=10.0
+    penalty_weight : float or "auto", default="auto"
         :math:`\lambda > 0`, the weight of the divergence. Large values tend to
         plain gradients, small ones move the activations further in a step.
+        "auto" is 10, and 3 for ``solver="batch"``.
     alpha : float or "auto", default="auto"
         Strength of the ridge penalty on the weights, divided by the number of samples
         when added to the loss. "auto" is 3 for up to 5,000 samples and grows with the
@@ -56,15 +61,16 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Samples in a step; "auto" is a hundredth of the samples to the nearest power
         of two, within 32 and 512, and less for a run of few passes.
     learning_rate_init : float or "auto", default="auto"
-        Step of the weight blocks at the start; it falls linearly to 0 over the run.
-        "auto" grows with the batch size; it is smaller than a classifier's, most so
-        for the absolute and Poisson losses.
+        Step of the weight blocks at the start. It falls linearly to 0 over the run, and
+        "auto" grows with the batch size and is smaller than a classifier's, most so
+        for the absolute and Poisson losses; the batch solver adapts it after every
+        sweep.
     momentum : float, default=0.9
         Heavy-ball momentum of the weight blocks, in [0, 1).
     max_iter : int or "auto", default="auto"
         Passes over the data. The step reaches 0 at the end of them, so that a fit of
         few passes is a finished fit. "auto" is 30 for up to 5,000 samples and falls to
-        6 for many.
+        6 for many; 100 sweeps for ``solver="batch"``.
     damping : float, (float, float) or "auto", default="auto"
         Damping of the metric of the first layer and of the others, as a multiple of
         the mean eigenvalue of the Gram matrix.
@@ -77,7 +83,9 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         their number, the share of the variance that they hold (in (0, 1)), or None for
         all. "auto" keeps all of up to 128 features and 95 % of the variance of more.
     tol : float, default=1e-4
-        Least improvement of the loss, or of the validation score, that counts.
+        Least improvement of the loss, or of the validation score, that counts. For
+        ``solver="batch"`` the relative improvement of the objective, and the optimality
+        residual at which training ends.
     n_iter_no_change : int, default=10
         Passes in a row without improvement after which training stops.
     early_stopping : bool, default=False
@@ -95,6 +103,12 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         ``RAYON_NUM_THREADS`` are upper limits.
     verbose : bool or int, default=False
         Print the loss after every pass.
+    accelerate : bool, default=True
+        Joint steps of weights and lifted variables with momentum in the batch solver,
+        taken where they do not raise the objective. Without them it is plain block
+        descent as in the papers, and slow.
+    diagnostics : bool, default=False
+        Complete ``history_``, at the cost of further evaluations.
 
     Attributes
     ----------
@@ -109,6 +123,17 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Smallest loss of a pass; None with early stopping.
     loss_curve_ : list of float
         Loss of each pass.
+    history_ : dict of str to list of float
+        The record of the run, one value a pass: "loss" of the network, "score" on the
+        training data (accuracy, or minus the loss), "validation_score", the
+        "learning_rate" and the "seconds" since the start. The batch solver adds the
+        lifted "objective" with its terms "lifted_loss", "penalty" and "divergence_1",
+        "divergence_2", ... (mean D of each hidden layer), "gap_1", ... (root mean
+        squared distance of a layer's lifted variables from the plain network's) and the
+        optimality "residual" (root of the squared length of a step, in the metric of
+        its block, over the objective). With ``diagnostics=True`` the stochastic solver
+        adds these too, on up to 1,024 training samples, and the batch solver adds
+        "blocks": the objective after each block where it goes block by block.
     validation_scores_ : list of float or None
         Minus the loss on the held-out data after each pass, with early stopping.
     best_validation_score_ : float or None
@@ -159,8 +184,9 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         activation="relu",
         *,
         loss="squared_error",
+        solver="auto",
         divergence="fenchel",
-        penalty_weight=10.0,
+        penalty_weight="auto",
         alpha="auto",
         batch_size="auto",
         learning_rate_init="auto",
@@ -177,10 +203,13 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         random_state=None,
         n_jobs=None,
         verbose=False,
+        accelerate=True,
+        diagnostics=False,
     ):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
+            solver=solver,
             divergence=divergence,
             penalty_weight=penalty_weight,
             alpha=alpha,
@@ -199,6 +228,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             random_state=random_state,
             n_jobs=n_jobs,
             verbose=verbose,
+            accelerate=accelerate,
+            diagnostics=diagnostics,
         )
         self.loss = loss
 
@@ -248,7 +279,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             )
         X, y = self._validate_X(X, reset=True, y=y, multi_output=True, y_numeric=True)
         target = self._targets(y, X.dtype)
-        X, target, sample_weight = self._drop_weightless(X, target, sample_weight)
+        X, target, sample_weight, unit = self._drop_weightless(X, target, sample_weight)
         n_outputs = target.shape[1]
         start = self._start_for(n_outputs, X) if self.warm_start else None
         validation = None
@@ -256,7 +287,9 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             X, target, sample_weight, validation = self._hold_out(
                 X, target, sample_weight
             )
-        self._train(X, target, n_outputs, self.loss, sample_weight, validation, start)
+        self._train(
+            X, target, n_outputs, self.loss, sample_weight, validation, start, unit
+        )
         self.out_activation_ = out_activation
         return self
 

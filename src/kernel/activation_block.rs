@@ -32,3 +32,15 @@ pub fn pull_back<T: Real>(
         }
     }
 }
+
+/// u ← (λ z − g + κ u)/(λ + κ) over a row: a Bregman proximal-gradient step on the block, from the
+/// point x = φ(u) at which `gradient` is ∇h.
+///
+/// Never raises the block's objective when κ is at least sup φ′ times the Lipschitz constant of ∇h:
+/// h is then smooth relative to κ f (Bauschke, Bolte, Teboulle 2017).
+pub fn bregman_step<T: Real>(z: &[T], gradient: &[T], lambda: T, kappa: T, u: &mut [T]) {
+    let scale = (lambda + kappa).recip();
+    for ((u, &z), &g) in u.iter_mut().zip(z).zip(gradient) {
+        *u = (lambda * z - g + kappa * *u) * scale;
+    }
+}

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::loss::{LossKind, Targets};
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::solver::{PassReport, Solution, Status, stochastic, with_standard_targets};
-use crate::spec::{Components, Scaling, Spec};
+use crate::solver::{PassReport, Solution, Status, batch, stochastic, with_standard_targets};
+use crate::spec::{Components, Scaling, Solver, Spec};
 use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -23,7 +23,11 @@ pub struct PySpec {
     activation: Vec<String>,
     divergence: String,
     alpha: Option<f64>,
-    penalty_weight: f64,
+    penalty_weight: Option<f64>,
+    solver: String,
+    accelerate: bool,
+    diagnostics: bool,
+    total_weight: Option<f64>,
     scale: String,
     n_components: PyComponents,
     damping: Option<(f64, f64)>,
@@ -67,6 +71,10 @@ impl<'py> FromPyObject<'_, 'py> for PyComponents {
 impl PySpec {
     fn spec(self) -> Result<Spec> {
         Ok(Spec {
+            solver: Solver::parse(&self.solver)?,
+            accelerate: self.accelerate,
+            diagnostics: self.diagnostics,
+            total_weight: self.total_weight,
             loss: LossKind::parse(&self.loss)?,
             hidden_layer_sizes: self.hidden_layer_sizes,
             activations: activations(&self.activation)?,
@@ -98,6 +106,8 @@ pub struct FitResult {
     activations: Vec<String>,
     loss_curve: Vec<f64>,
     validation_scores: Vec<f64>,
+    /// Columns by name.
+    history: Py<PyDict>,
     n_iter: usize,
     n_components: usize,
     n_retries: usize,
@@ -181,7 +191,10 @@ impl<'py> Request<'py> {
             let held_out = held_out.map(|(x, y)| Problem::new(x, y, None, n_outputs, loss)).transpose()?;
             let (start, held_out) = (start.as_ref(), held_out.as_ref());
             with_standard_targets(&problem, loss, start, held_out, |problem, start, held_out| {
-                stochastic(problem, &options, start, held_out, control)
+                match options.solver {
+                    Solver::Batch => batch(problem, &options, start, held_out, control),
+                    _ => stochastic(problem, &options, start, held_out, control),
+                }
             })
         })?;
         let interrupted = match exception {
@@ -223,6 +236,10 @@ impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
 impl FitResult {
     fn new<T: Real + Element>(py: Python<'_>, solution: Solution<T>, interrupted: bool) -> PyResult<Self> {
         let activations = solution.network.activations.iter().map(ToString::to_string).collect();
+        let history = PyDict::new(py);
+        for (name, values) in solution.history.into_columns() {
+            history.set_item(name, values)?;
+        }
         let (coefs, intercepts) = into_lists(py, solution.network)?;
         Ok(Self {
             coefs,
@@ -230,6 +247,7 @@ impl FitResult {
             activations,
             loss_curve: solution.loss_curve,
             validation_scores: solution.validation_scores,
+            history: history.unbind(),
             n_iter: solution.n_iter,
             n_components: solution.n_components,
             n_retries: solution.n_retries,

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::kernel::weight_block::{gradient, inverse_metric};
 use crate::linalg::{Threads, product};
 use crate::real::Real;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, s};
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
@@ -34,6 +34,13 @@ impl<T: Real> Layer<T> {
         let rows = self.weights.nrows() - 1;
         let sum = |row: ndarray::ArrayView1<'_, T>| row.iter().map(|v| v.f64() * v.f64()).sum::<f64>();
         0.5 * self.weights.rows().into_iter().take(rows).map(sum).sum::<f64>()
+    }
+
+    /// Adds the gradient of the ridge penalty, which leaves the intercept alone.
+    pub fn add_ridge(&mut self, ridge: f64) {
+        let rows = self.weights.nrows() - 1;
+        let weights = self.weights.slice(s![..rows, ..]);
+        self.gradient.slice_mut(s![..rows, ..]).scaled_add(T::of(ridge), &weights);
     }
 
     /// Whether every weight and intercept is finite.

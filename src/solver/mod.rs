@@ -2,10 +2,14 @@
 //!
 //! [`stochastic`] reads like the algorithm box; the files beside it hold what it names.
 
+mod batch;
 mod control;
 mod covariance;
+mod diagnosis;
+mod history;
 mod input_map;
 mod layers;
+mod lifted;
 mod memory;
 mod pass;
 mod progress;
@@ -18,7 +22,9 @@ mod target_map;
 #[cfg(test)]
 mod tests;
 
+pub use batch::batch;
 pub use control::{Control, PassReport, Silent, Status};
+pub use history::History;
 pub use input_map::InputMap;
 pub use stochastic::{Solution, stochastic};
 pub use target_map::{TargetMap, with_standard_targets};

@@ -1,7 +1,6 @@
 //! The record of a run: losses, validation scores, the best weights, and when to stop.
 
 use super::layers::Layer;
-use super::schedule::Schedule;
 use crate::real::Real;
 use crate::spec::Options;
 use ndarray::Array2;
@@ -15,7 +14,7 @@ pub(super) struct Progress<T> {
     patience: usize,
     best: f64,
     idle: usize,
-    winding_down: bool,
+    stalled: bool,
     best_score: f64,
     best_weights: Option<Vec<Array2<T>>>,
 }
@@ -29,15 +28,15 @@ impl<T: Real> Progress<T> {
             patience: options.n_iter_no_change,
             best: f64::NEG_INFINITY,
             idle: 0,
-            winding_down: false,
+            stalled: false,
             best_score: f64::NEG_INFINITY,
             best_weights: None,
         }
     }
 
-    /// Notes a pass. Without improvement by `tol` in `n_iter_no_change` passes, the rate is let
-    /// down to 0 over as many, so that an early end is a finished end.
-    pub fn note(&mut self, layers: &[Layer<T>], loss: f64, score: Option<f64>, schedule: &mut Schedule) {
+    /// Notes a pass; `merit`, larger is better, is what should improve. True at the first pass that
+    /// ends `n_iter_no_change` passes without improvement by `tol`.
+    pub fn note(&mut self, layers: &[Layer<T>], loss: f64, score: Option<f64>, merit: f64) -> bool {
         self.loss_curve.push(loss);
         if let Some(score) = score {
             self.validation_scores.push(score);
@@ -47,22 +46,20 @@ impl<T: Real> Progress<T> {
                 self.best_weights = Some(layers.iter().map(|layer| layer.weights.clone()).collect());
             }
         }
-        let value = score.unwrap_or(-loss);
-        if value > self.best + self.tol {
-            self.best = value;
+        if merit > self.best + self.tol {
+            self.best = merit;
             self.idle = 0;
         } else {
             self.idle += 1;
         }
-        if self.idle >= self.patience && !self.winding_down {
-            self.winding_down = true;
-            schedule.wind_down(self.patience);
-        }
+        let stalled = self.idle >= self.patience && !self.stalled;
+        self.stalled |= stalled;
+        stalled
     }
 
     /// Whether the run was cut short for want of improvement.
     pub fn converged(&self) -> bool {
-        self.winding_down
+        self.stalled
     }
 
     /// Puts the weights of the best validation score back.

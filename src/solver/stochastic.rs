@@ -13,6 +13,8 @@
 //! the Gram matrices of the layers' inputs (Benzing 2022); finite λ never asks for φ′.
 
 use super::control::{Control, PassReport, Status};
+use super::diagnosis::Diagnosis;
+use super::history::History;
 use super::layers::Layer;
 use super::memory::check_memory;
 use super::pass::{Batch, Data, Totals};
@@ -45,6 +47,8 @@ pub struct Solution<T> {
     pub loss_curve: Vec<f64>,
     /// Score on the validation data after each pass.
     pub validation_scores: Vec<f64>,
+    /// What happened in each pass.
+    pub history: History,
     /// Passes begun.
     pub n_iter: usize,
     /// Directions of the inputs that the first layer was trained in.
@@ -84,6 +88,9 @@ pub fn stochastic<T: Real>(
     let mut safeguard = Safeguard::new(&layers, batch.evaluate(&layers, data, &order[..metric_rows]));
     let mut schedule = Schedule::new(options, order.len());
     let mut progress = Progress::new(options);
+    let mut history = History::default();
+    // Copied before the first pass, in an order of its own so that the batches stay what they are.
+    let diagnosis = options.diagnostics.then(|| Diagnosis::new(data, &sample(order.len(), options.seed)));
     let mut status = Status::MaxIter;
     let mut pass = 0;
 
@@ -116,8 +123,21 @@ pub fn stochastic<T: Real>(
         let loss =
             early.plus(late).mean_loss() + options.ridge * layers.iter().map(Layer::half_square).sum::<f64>();
         let score = held_out.as_ref().map(|held_out| held_out.score(&mut batch, &layers));
-        progress.note(&layers, loss, score, &mut schedule);
+        // An early end is a finished end: the rate is let down to 0.
+        if progress.note(&layers, loss, score, score.unwrap_or(-loss)) {
+            schedule.wind_down(options.n_iter_no_change);
+        }
+        if let Some(diagnosis) = &diagnosis {
+            diagnosis.record(&mut layers, options, &mut history);
+        }
         let seconds = clock.elapsed().as_secs_f64();
+        history.push("loss", loss);
+        history.push("score", early.plus(late).mean_score());
+        if let Some(score) = score {
+            history.push("validation_score", score);
+        }
+        history.push("learning_rate", schedule.rate());
+        history.push("seconds", seconds);
         control.pass_done(&PassReport { pass, loss, validation_score: score, seconds });
     }
 
@@ -131,6 +151,7 @@ pub fn stochastic<T: Real>(
         network: fold(&layers, &map, options),
         loss_curve: progress.loss_curve,
         validation_scores: progress.validation_scores,
+        history,
         n_iter: pass,
         n_components: map.n_components(),
         n_retries: safeguard.retries(),
@@ -147,24 +168,31 @@ fn weight_blocks<T: Real>(layers: &mut [Layer<T>], rate: f64, options: &Options,
     }
 }
 
+/// All rows in a random order.
+fn sample(n: usize, seed: u64) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..n).collect();
+    rows.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(!seed));
+    rows
+}
+
 fn metric_rows<T: Real>(layers: &[Layer<T>], n_samples: usize) -> usize {
     let width = layers[1..].iter().map(|layer| layer.weights.nrows()).max().unwrap_or(0);
     METRIC_ROWS.max(2 * width).min(n_samples)
 }
 
 /// Validation data in mapped coordinates.
-struct HeldOut<'a, 'p, T> {
+pub(super) struct HeldOut<'a, 'p, T> {
     problem: &'a Problem<'p, T>,
     inputs: Array2<T>,
     rows: Vec<usize>,
 }
 
 impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
-    fn new(problem: &'a Problem<'p, T>, inputs: Array2<T>) -> Self {
+    pub fn new(problem: &'a Problem<'p, T>, inputs: Array2<T>) -> Self {
         Self { problem, inputs, rows: (0..problem.n_samples()).collect() }
     }
 
-    fn score(&self, batch: &mut Batch<T>, layers: &[Layer<T>]) -> f64 {
+    pub fn score(&self, batch: &mut Batch<T>, layers: &[Layer<T>]) -> f64 {
         let data =
             Data { inputs: &self.inputs, targets: self.problem.targets(), weights: self.problem.weights() };
         batch.evaluate(layers, data, &self.rows).mean_score()

@@ -14,7 +14,7 @@ use crate::activation::{ActivationKind, Divergence};
 use crate::linalg::leading_eigen;
 use crate::loss::{LossKind, Targets};
 use crate::real::Real;
-use crate::spec::{Components, Options, Scaling, Spec};
+use crate::spec::{Components, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -60,12 +60,13 @@ fn distance<A: Real, B: Real>(a: ArrayView2<'_, A>, b: ArrayView2<'_, B>) -> f64
 /// Options for `n` samples of `d` features; the choices that tests leave alone are plain.
 fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
     let mut spec = Spec {
+        solver: Solver::Stochastic,
         loss: LossKind::Squared,
         hidden_layer_sizes: vec![],
         activations: vec![ActivationKind::Tanh],
         divergence: Divergence::Fenchel,
         alpha: Some(0.0),
-        penalty_weight: 10.0,
+        penalty_weight: Some(10.0),
         scaling: Scaling::Feature,
         components: Components::All,
         damping: Some((0.5, 1.0)),
@@ -77,6 +78,9 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         n_iter_no_change: 10,
         seed: 0,
         threads: 1,
+        accelerate: true,
+        diagnostics: false,
+        total_weight: None,
         memory_limit: None,
     };
     change(&mut spec);

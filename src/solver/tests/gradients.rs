@@ -30,7 +30,7 @@ fn large_lambda_gives_the_gradient_of_the_network() {
             for hidden in DEPTHS {
                 for weighted in [false, true] {
                     let mut setup = Setup::<f64>::new(loss, hidden, 150, weighted, |spec| {
-                        (spec.activations, spec.penalty_weight) = (vec![activation], 1e7);
+                        (spec.activations, spec.penalty_weight) = (vec![activation], Some(1e7));
                     });
                     let gradients = gradients(&mut setup, ridge);
                     let wrong = differences_disagree(&mut setup, &gradients, ridge);
@@ -75,7 +75,7 @@ fn gradients_follow_the_recursion<T: Real>() {
             for hidden in DEPTHS {
                 for weighted in [false, true] {
                     let choose = |spec: &mut crate::spec::Spec| {
-                        (spec.activations, spec.penalty_weight) = (vec![activation], lambda);
+                        (spec.activations, spec.penalty_weight) = (vec![activation], Some(lambda));
                     };
                     let got = gradients(&mut Setup::<T>::new(loss, hidden, 40, weighted, choose), ridge);
                     let expected = by_hand(&Setup::<f64>::new(loss, hidden, 40, weighted, choose), ridge);

@@ -1,0 +1,336 @@
+//! Full-data lifted block-coordinate descent: deterministic, the objective never rises.
+//!
+//! ```text
+//! fit the input map; draw weights; x ← S(W)
+//! for each sweep:
+//!     V ← β V + (G + ε I)⁻¹ ∇_W J,  W⁺ ← W − η V,  x⁺ ← S(W⁺)          accelerated joint step
+//!     if J(W⁺, x⁺) ≤ J(W, x):  accept, lengthen η
+//!     else:  V ← 0, shorten η, and try once more without momentum; if that fails too:
+//!         x_l ← majorise–minimise step, l = L−1..1                     activation blocks
+//!         W_l ← W_l − (c_l G_l + α I)⁻¹ ∇_{W_l} J, all l at once        weight blocks
+//! fold the input map into W_1
+//! ```
+//!
+//! S(W) solves the activation blocks from the plain forward pass, from the last layer down. Plain
+//! block descent alone (`accelerate = false`) is monotone too, but lets W and x hold each other
+//! back: x stays near the forward pass of earlier weights, and the weights near what fits it. The
+//! joint step moves both, as gradient descent on the envelope min_x J(W, x) would.
+
+use super::control::{Control, PassReport, Status};
+use super::history::History;
+use super::layers::Layer;
+use super::lifted::{Lifted, Terms};
+use super::memory::check_memory;
+use super::pass::{Batch, Data};
+use super::progress::Progress;
+use super::start::{fold, start};
+use super::stochastic::{HeldOut, Solution};
+use crate::error::Result;
+use crate::kernel::weight_block::majorised_step;
+use crate::linalg::{Threads, largest_eigenvalue};
+use crate::network::Network;
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::spec::Options;
+use ndarray::{Array2, s};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
+use std::time::Instant;
+
+/// Growth of the step after a sweep that was accepted.
+const LENGTHEN: f64 = 1.1;
+/// Its reduction after one that was not.
+const SHORTEN: f64 = 0.5;
+/// Least step; below it, block descent is the better step.
+const LEAST_RATE: f64 = 0.05;
+/// Sweeps between two refreshes of the metrics, once they have settled.
+const REFRESH: usize = 10;
+
+/// Trains a network on `problem`, from `network` or from random weights, with all samples in each
+/// sweep.
+///
+/// With `validation`, the weights of the sweep with the best mean score on it are kept.
+/// `loss_curve` is the plain network's loss with its penalty; the lifted objective and its terms
+/// are in `history`. Runs on the threads of the current rayon pool; the same seed gives the same
+/// bits for every number of them.
+///
+/// # Errors
+/// As [`stochastic`](super::stochastic::stochastic()).
+pub fn batch<T: Real>(
+    problem: &Problem<'_, T>,
+    options: &Options,
+    network: Option<&Network<T>>,
+    validation: Option<&Problem<'_, T>>,
+    control: &mut (impl Control + ?Sized),
+) -> Result<Solution<T>> {
+    let clock = Instant::now();
+    check_memory(problem, options)?;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+    let (map, layers) = start(problem, options, network, &mut rng)?;
+    let inputs = map.apply(problem.x());
+    let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
+    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x())));
+    let mut forward = Batch::new(&layers, options);
+    let mut descent = Descent::new(layers, data, options)?;
+    let mut progress = Progress::new(options);
+    let mut history = History::default();
+    let mut status = Status::MaxIter;
+    let mut sweep = 0;
+
+    while sweep < options.max_iter {
+        if control.stop_requested() {
+            status = Status::Interrupted;
+            break;
+        }
+        sweep += 1;
+        let step = descent.sweep(options, &mut history)?;
+        let score = held_out.as_ref().map(|held_out| held_out.score(&mut forward, &descent.layers));
+        let loss = descent.plain_loss(options);
+        let seconds = clock.elapsed().as_secs_f64();
+        descent.record(&mut history, options, step, score, seconds);
+        control.pass_done(&PassReport { pass: sweep, loss, validation_score: score, seconds });
+        // A change of the logarithm is a relative change.
+        let merit = score.unwrap_or(-descent.objective.max(f64::MIN_POSITIVE).ln());
+        let stalled = progress.note(&descent.layers, loss, score, merit);
+        if stalled || step == Step::Stationary || descent.residual <= options.tol {
+            status = Status::Converged;
+            break;
+        }
+    }
+
+    let mut layers = descent.layers;
+    progress.restore_best(&mut layers);
+    Ok(Solution {
+        network: fold(&layers, &map, options),
+        loss_curve: progress.loss_curve,
+        validation_scores: progress.validation_scores,
+        history,
+        n_iter: sweep,
+        n_components: map.n_components(),
+        n_retries: 0,
+        status,
+    })
+}
+
+/// How a sweep moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Weights and lifted variables together.
+    Joint,
+    /// Block by block.
+    Blocks,
+    /// Not at all: no block can lower the objective beyond rounding.
+    Stationary,
+}
+
+/// The iterate: weights, lifted variables, and all that the next step needs.
+struct Descent<'a, 't, T> {
+    /// Weights; gradients of the objective at the accepted point between sweeps.
+    layers: Vec<Layer<T>>,
+    lifted: Lifted<'a, 't, T>,
+    /// Accepted weights and gradients, to return to.
+    weights: Vec<Array2<T>>,
+    gradients: Vec<Array2<T>>,
+    terms: Terms,
+    objective: f64,
+    residual: f64,
+    curvatures: Vec<f64>,
+    rate: f64,
+    sweeps: usize,
+    next_refresh: usize,
+}
+
+impl<'a, 't, T: Real> Descent<'a, 't, T> {
+    fn new(mut layers: Vec<Layer<T>>, data: Data<'a, 't, T>, options: &Options) -> Result<Self> {
+        let mut lifted = Lifted::new(&layers, data, options);
+        let terms = lifted.solve_afresh(&mut layers);
+        lifted.accept();
+        let curvatures = lifted.curvatures();
+        let mut descent = Self {
+            weights: layers.iter().map(|layer| layer.weights.clone()).collect(),
+            gradients: Vec::new(),
+            objective: 0.0,
+            residual: f64::INFINITY,
+            rate: options.learning_rate,
+            sweeps: 0,
+            next_refresh: 0,
+            layers,
+            lifted,
+            terms,
+            curvatures,
+        };
+        descent.objective = descent.value(&descent.terms, options);
+        descent.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
+        descent.gradients = descent.layers.iter().map(|layer| layer.gradient.clone()).collect();
+        Ok(descent)
+    }
+
+    /// One sweep, joint where that lowers the objective, by blocks otherwise.
+    fn sweep(&mut self, options: &Options, history: &mut History) -> Result<Step> {
+        self.sweeps += 1;
+        if options.accelerate {
+            if self.sweeps > self.next_refresh {
+                self.refresh_metrics(options)?;
+                self.next_refresh = self.sweeps + self.sweeps.clamp(1, REFRESH);
+            }
+            while self.rate >= LEAST_RATE {
+                if self.joint_step(options) {
+                    self.rate *= LENGTHEN;
+                    return Ok(Step::Joint);
+                }
+                self.rate *= SHORTEN;
+            }
+            self.rate = LEAST_RATE / SHORTEN;
+        }
+        self.blocks(options, history)
+    }
+
+    /// W⁺ ← W − η V, x⁺ ← S(W⁺); whether the objective is no higher there. If it is, the weights
+    /// are put back and the momentum is forgotten.
+    fn joint_step(&mut self, options: &Options) -> bool {
+        let threads = self.lifted.threads();
+        let mut squared = 0.0;
+        for (layer, &curvature) in self.layers.iter_mut().zip(&self.curvatures) {
+            let curvature = finite_or_one(curvature);
+            squared += layer.solve(options.ridge, threads) / curvature;
+            let rate = T::of(self.rate / curvature);
+            layer.descend(rate, T::of(options.momentum), T::one(), threads);
+        }
+        let terms = self.lifted.solve_afresh(&mut self.layers);
+        let objective = self.value(&terms, options);
+        if objective <= self.objective {
+            self.lifted.accept();
+            self.residual = (squared / objective.max(f64::MIN_POSITIVE)).sqrt();
+            self.keep(terms, objective, options);
+            return true;
+        }
+        for ((layer, weights), gradient) in self.layers.iter_mut().zip(&self.weights).zip(&self.gradients) {
+            layer.restore(weights);
+            layer.gradient.assign(gradient);
+        }
+        false
+    }
+
+    /// Activation blocks from the last layer down, then the weight blocks of all layers at once;
+    /// each step minimises a majoriser of the objective, so none raises it.
+    fn blocks(&mut self, options: &Options, history: &mut History) -> Result<Step> {
+        let before = self.objective;
+        let mut squared = 0.0;
+        for l in (0..self.curvatures.len() - 1).rev() {
+            let above = &self.layers[l + 1].weights;
+            let bound = largest_eigenvalue(above.slice(s![..above.nrows() - 1, ..]));
+            let proximal = finite_or_one(self.curvatures[l + 1]) * bound * self.lifted.slope_bound(l);
+            squared += self.lifted.activation_block(l, &self.layers, proximal);
+            if options.diagnostics {
+                let terms = self.lifted.terms(&mut self.layers);
+                history.push("blocks", self.value(&terms, options));
+            }
+        }
+        let grams = self.lifted.grams(&mut self.layers);
+        self.lifted.terms(&mut self.layers);
+        self.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
+        let steps =
+            self.layers.par_iter().zip(&grams).zip(&self.curvatures).map(|((layer, gram), &curvature)| {
+                majorised_step(
+                    gram.view(),
+                    layer.gradient.view(),
+                    finite_or_one(curvature),
+                    options.ridge,
+                    Threads::One,
+                )
+            });
+        let steps: Vec<(Array2<T>, f64)> = steps.collect::<Result<_>>()?;
+        squared += steps.iter().map(|(_, length)| length).sum::<f64>();
+        for (layer, weights) in self.layers.iter_mut().zip(&mut self.weights) {
+            weights.assign(&layer.weights);
+            layer.restore(weights);
+        }
+        let mut share = 1.0;
+        let (terms, objective) = loop {
+            for ((layer, weights), (step, _)) in self.layers.iter_mut().zip(&self.weights).zip(&steps) {
+                layer.weights.assign(weights);
+                layer.weights.scaled_add(T::of(-share), step);
+            }
+            let terms = self.lifted.terms(&mut self.layers);
+            let objective = self.value(&terms, options);
+            // Only a loss without a curvature bound can need a shorter step.
+            if objective <= before || self.curvatures.iter().all(|c| c.is_finite()) || share < 1e-6 {
+                break (terms, objective);
+            }
+            share *= SHORTEN;
+        };
+        if options.diagnostics {
+            history.push("blocks", objective);
+        }
+        self.residual = (squared / objective.max(f64::MIN_POSITIVE)).sqrt();
+        let (plain_loss, gap) = (self.terms.plain_loss, self.terms.gap.clone());
+        self.keep(Terms { plain_loss, gap, ..terms }, objective, options);
+        let rounding = 16.0 * T::epsilon().f64() * before.abs();
+        Ok(if before - objective > rounding { Step::Blocks } else { Step::Stationary })
+    }
+
+    /// Makes the point in the layers the accepted one.
+    fn keep(&mut self, terms: Terms, objective: f64, options: &Options) {
+        self.terms = terms;
+        self.objective = objective;
+        self.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
+        for (layer, (weights, gradient)) in
+            self.layers.iter().zip(self.weights.iter_mut().zip(&mut self.gradients))
+        {
+            weights.assign(&layer.weights);
+            gradient.assign(&layer.gradient);
+        }
+    }
+
+    /// J with its penalties.
+    fn value(&self, terms: &Terms, options: &Options) -> f64 {
+        terms.loss + options.penalty_weight * terms.divergence.iter().sum::<f64>() + self.penalty(options)
+    }
+
+    fn penalty(&self, options: &Options) -> f64 {
+        options.ridge * self.layers.iter().map(Layer::half_square).sum::<f64>()
+    }
+
+    fn plain_loss(&self, options: &Options) -> f64 {
+        self.terms.plain_loss + self.penalty(options)
+    }
+
+    /// Metrics of all layers but the first, whose coordinates make it the identity.
+    fn refresh_metrics(&mut self, options: &Options) -> Result<()> {
+        let grams = self.lifted.grams(&mut self.layers);
+        let threads = self.lifted.threads();
+        for (layer, gram) in self.layers[1..].iter_mut().zip(&grams[1..]) {
+            layer.set_metric(gram.view(), options.hidden_damping, options.ridge, threads)?;
+        }
+        Ok(())
+    }
+
+    fn record(
+        &self,
+        history: &mut History,
+        options: &Options,
+        step: Step,
+        validation_score: Option<f64>,
+        seconds: f64,
+    ) {
+        let terms = &self.terms;
+        history.push("objective", self.objective);
+        history.push("lifted_loss", terms.loss);
+        history.push("penalty", self.penalty(options));
+        history.push_layers("divergence", terms.divergence.iter().copied());
+        history.push_layers("gap", terms.gap.iter().map(|gap| gap.sqrt()));
+        history.push("residual", self.residual);
+        history.push("loss", terms.plain_loss);
+        history.push("score", terms.score);
+        if let Some(score) = validation_score {
+            history.push("validation_score", score);
+        }
+        history.push("learning_rate", if step == Step::Joint { self.rate } else { 0.0 });
+        history.push("seconds", seconds);
+    }
+}
+
+fn finite_or_one(curvature: f64) -> f64 {
+    if curvature.is_finite() { curvature } else { 1.0 }
+}

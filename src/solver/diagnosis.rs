@@ -1,0 +1,64 @@
+//! The lifted problem's terms on a sample of the data, for a run that only sees batches.
+
+use super::history::History;
+use super::layers::Layer;
+use super::lifted::Lifted;
+use super::pass::Data;
+use crate::loss::Targets;
+use crate::real::Real;
+use crate::spec::Options;
+use ndarray::{Array1, Array2, Axis};
+
+/// Most samples that are looked at.
+const ROWS: usize = 1024;
+
+/// A sample of the data, owned.
+pub(super) struct Diagnosis<T> {
+    inputs: Array2<T>,
+    classes: Vec<u32>,
+    values: Option<Array2<T>>,
+    weights: Option<Array1<T>>,
+}
+
+impl<T: Real> Diagnosis<T> {
+    /// Copies the samples of the first of `rows`, which should be in random order.
+    pub fn new(data: Data<'_, '_, T>, rows: &[usize]) -> Self {
+        let rows = &rows[..rows.len().min(ROWS)];
+        let (classes, values) = match data.targets {
+            Targets::Classes(classes) => (rows.iter().map(|&row| classes[row]).collect(), None),
+            Targets::Values(values) => (Vec::new(), Some(values.select(Axis(0), rows))),
+        };
+        let weights = data.weights.map(|weights| weights.select(Axis(0), rows));
+        Self { inputs: data.inputs.select(Axis(0), rows), classes, values, weights }
+    }
+
+    /// Appends objective, terms and residual at the layers' weights, whose gradients are lost.
+    pub fn record(&self, layers: &mut [Layer<T>], options: &Options, history: &mut History) {
+        let targets = match &self.values {
+            Some(values) => Targets::Values(values.view()),
+            None => Targets::Classes(&self.classes),
+        };
+        let weights = self.weights.as_ref().map(|weights| weights.view());
+        let data = Data { inputs: &self.inputs, targets: &targets, weights };
+        let mut lifted = Lifted::new(layers, data, options);
+        let terms = lifted.solve_afresh(layers);
+        let penalty = options.ridge * layers.iter().map(Layer::half_square).sum::<f64>();
+        let objective = terms.loss + options.penalty_weight * terms.divergence.iter().sum::<f64>() + penalty;
+        let curvatures = lifted.curvatures();
+        let squared: f64 = layers
+            .iter_mut()
+            .zip(curvatures)
+            .map(|(layer, curvature)| {
+                layer.add_ridge(options.ridge);
+                layer.solve(options.ridge, lifted.threads())
+                    / if curvature.is_finite() { curvature } else { 1.0 }
+            })
+            .sum();
+        history.push("objective", objective);
+        history.push("lifted_loss", terms.loss);
+        history.push("penalty", penalty);
+        history.push_layers("divergence", terms.divergence);
+        history.push_layers("gap", terms.gap.into_iter().map(f64::sqrt));
+        history.push("residual", (squared / objective.max(f64::MIN_POSITIVE)).sqrt());
+    }
+}
