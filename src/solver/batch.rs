@@ -44,6 +44,8 @@ const LENGTHEN: f64 = 1.1;
 const SHORTEN: f64 = 0.5;
 /// Least step; below it, block descent is the better step.
 const LEAST_RATE: f64 = 0.05;
+/// Largest step: beyond it the trial that is refused next costs more than the step gains.
+const MOST_RATE: f64 = 1e3;
 /// Sweeps between two refreshes of the metrics, once they have settled.
 const REFRESH: usize = 10;
 
@@ -176,7 +178,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             }
             while self.rate >= LEAST_RATE {
                 if self.joint_step(options) {
-                    self.rate *= LENGTHEN;
+                    self.rate = (LENGTHEN * self.rate).min(MOST_RATE);
                     return Ok(Step::Joint);
                 }
                 self.rate *= SHORTEN;
@@ -215,20 +217,21 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
     /// Activation blocks from the last layer down, then the weight blocks of all layers at once;
     /// each step minimises a majoriser of the objective, so none raises it.
     fn blocks(&mut self, options: &Options, history: &mut History) -> Result<Step> {
-        let before = self.objective;
+        let start = self.objective;
         let mut squared = 0.0;
         for l in (0..self.curvatures.len() - 1).rev() {
             let above = &self.layers[l + 1].weights;
             let bound = largest_eigenvalue(above.slice(s![..above.nrows() - 1, ..]));
             let proximal = finite_or_one(self.curvatures[l + 1]) * bound * self.lifted.slope_bound(l);
-            squared += self.lifted.activation_block(l, &self.layers, proximal);
+            squared += self.activation_block(l, proximal, options);
             if options.diagnostics {
                 let terms = self.lifted.terms(&mut self.layers);
                 history.push("blocks", self.value(&terms, options));
             }
         }
         let grams = self.lifted.grams(&mut self.layers);
-        self.lifted.terms(&mut self.layers);
+        let terms = self.lifted.terms(&mut self.layers);
+        let before = self.value(&terms, options);
         self.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
         let steps =
             self.layers.par_iter().zip(&grams).zip(&self.curvatures).map(|((layer, gram), &curvature)| {
@@ -266,8 +269,31 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         self.residual = (squared / objective.max(f64::MIN_POSITIVE)).sqrt();
         let (plain_loss, gap) = (self.terms.plain_loss, self.terms.gap.clone());
         self.keep(Terms { plain_loss, gap, ..terms }, objective, options);
-        let rounding = 16.0 * T::epsilon().f64() * before.abs();
-        Ok(if before - objective > rounding { Step::Blocks } else { Step::Stationary })
+        let rounding = 16.0 * T::epsilon().f64() * start.abs();
+        Ok(if start - objective > rounding { Step::Blocks } else { Step::Stationary })
+    }
+
+    /// The activation block of hidden layer `l`. A loss above it that has no curvature bound gets the
+    /// first power of 4 times `proximal` that does not raise the objective.
+    fn activation_block(&mut self, l: usize, mut proximal: f64, options: &Options) -> f64 {
+        if self.curvatures[l + 1].is_finite() {
+            return self.lifted.activation_block(l, &self.layers, proximal);
+        }
+        let terms = self.lifted.terms(&mut self.layers);
+        let before = self.value(&terms, options);
+        self.lifted.save(l);
+        loop {
+            let squared = self.lifted.activation_block(l, &self.layers, proximal);
+            let terms = self.lifted.terms(&mut self.layers);
+            if self.value(&terms, options) <= before {
+                return squared;
+            }
+            self.lifted.undo(l);
+            if proximal > 1e12 {
+                return 0.0;
+            }
+            proximal *= 4.0;
+        }
     }
 
     /// Makes the point in the layers the accepted one.

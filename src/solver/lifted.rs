@@ -175,6 +175,16 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
         shards.iter().map(|shard| shard.terms.motion).sum::<f64>() / data.inputs.nrows() as f64
     }
 
+    /// Notes the variables of hidden layer `l`, in the place of those not accepted.
+    pub fn save(&mut self, l: usize) {
+        self.shards.iter_mut().for_each(|shard| shard.trial[l].assign(&shard.current[l]));
+    }
+
+    /// Returns to the variables that [`Lifted::save`] noted.
+    pub fn undo(&mut self, l: usize) {
+        self.shards.iter_mut().for_each(|shard| shard.current[l].assign(&shard.trial[l]));
+    }
+
     fn evaluate(&mut self, layers: &mut [Layer<T>], point: Point, sums: Sums) -> Terms {
         let Self { data, ties, loss, lambda, shards, threads } = self;
         let scale = T::of(1.0 / data.inputs.nrows() as f64);

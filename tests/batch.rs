@@ -1,0 +1,229 @@
+//! The batch solver from outside: monotone, deterministic, exact in the weights of the samples.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use liftnet::activation::{ActivationKind, Divergence};
+use liftnet::linalg::Threads;
+use liftnet::loss::{LossKind, Targets};
+use liftnet::problem::Problem;
+use liftnet::real::Real;
+use liftnet::solver::{Silent, Solution, Status, batch};
+use liftnet::spec::{Components, Scaling, Solver, Spec};
+use ndarray::{Array1, Array2, Axis, concatenate};
+use rand::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+const N: usize = 40;
+
+fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    Array2::from_shape_simple_fn((rows, columns), || {
+        let value: f64 = StandardNormal.sample(&mut rng);
+        T::of(value)
+    })
+}
+
+/// Inputs, targets for any loss, weights.
+struct Table<T> {
+    x: Array2<T>,
+    classes: Vec<u32>,
+    values: Array2<T>,
+    weights: Option<Array1<T>>,
+    loss: LossKind,
+}
+
+impl<T: Real> Table<T> {
+    /// A curved boundary between classes, a curved surface of values.
+    fn new(loss: LossKind, n: usize) -> Self {
+        let x = normal::<T>(n, 5, 1);
+        let curved = |row: ndarray::ArrayView1<'_, T>| (row[0] * row[1] + row[2].sin()).f64();
+        let count = if loss == LossKind::Logistic { 2.0 } else { 3.0 };
+        let classes =
+            x.rows().into_iter().map(|row| (curved(row).abs() * 2.0).min(count - 1.0) as u32).collect();
+        let values = Array2::from_shape_fn((n, 2), |(i, j)| {
+            let value = curved(x.row(i)) * (1.0 + j as f64);
+            T::of(if loss == LossKind::Poisson { value.abs() } else { value })
+        });
+        Self { x, classes, values, weights: None, loss }
+    }
+
+    fn n_outputs(&self) -> usize {
+        match self.loss {
+            LossKind::Logistic => 1,
+            loss if loss.is_regression() => 2,
+            _ => 3,
+        }
+    }
+
+    fn fit(&self, change: impl FnOnce(&mut Spec)) -> Solution<T> {
+        let targets = match self.loss.is_regression() {
+            true => Targets::Values(self.values.view()),
+            false => Targets::Classes(&self.classes),
+        };
+        let weights = self.weights.as_ref().map(|weights| weights.view());
+        let problem = Problem::new(self.x.view(), targets, weights, self.n_outputs(), self.loss).unwrap();
+        let mut spec = Spec {
+            solver: Solver::Batch,
+            loss: self.loss,
+            hidden_layer_sizes: vec![8, 6],
+            activations: vec![ActivationKind::Tanh],
+            divergence: Divergence::Fenchel,
+            alpha: Some(0.1),
+            penalty_weight: None,
+            scaling: Scaling::Feature,
+            components: Components::All,
+            damping: None,
+            batch_size: None,
+            max_iter: Some(15),
+            learning_rate: None,
+            momentum: 0.9,
+            tol: 0.0,
+            n_iter_no_change: 1000,
+            seed: 3,
+            threads: 1,
+            accelerate: true,
+            diagnostics: true,
+            total_weight: self.weights.as_ref().map(|weights| weights.iter().map(|w| w.f64()).sum()),
+            memory_limit: None,
+        };
+        change(&mut spec);
+        let options = spec.check(self.x.nrows(), self.x.ncols()).unwrap();
+        batch(&problem, &options, None, None, &mut Silent).unwrap()
+    }
+
+    fn logits(&self, solution: &Solution<T>) -> Array2<T> {
+        solution.network.decision_function(self.x.view(), Threads::One).unwrap()
+    }
+}
+
+fn never_rises(values: &[f64], rounding: f64, case: &str) {
+    assert!(!values.is_empty(), "{case}: nothing recorded");
+    for (step, pair) in values.windows(2).enumerate() {
+        let allowed = rounding * pair[0].abs();
+        assert!(pair[1] <= pair[0] + allowed, "{case}: from {} to {} at step {step}", pair[0], pair[1]);
+    }
+}
+
+fn every_combination<T: Real>(accelerate: bool, mut test: impl FnMut(&Solution<T>, &str)) {
+    for &loss in LossKind::ALL {
+        let table = Table::<T>::new(loss, N);
+        for &kind in ActivationKind::ALL {
+            for (name, divergence) in Divergence::ALL {
+                if divergence.check(kind).is_err() {
+                    continue;
+                }
+                let solution = table.fit(|spec| {
+                    (spec.activations, spec.divergence, spec.accelerate) =
+                        (vec![kind], divergence, accelerate);
+                });
+                test(&solution, &format!("{loss:?}, {kind:?}, {name}"));
+            }
+        }
+    }
+}
+
+/// Every block, activations of either layer and weights, is a majorise–minimise step.
+#[test]
+fn no_block_raises_the_objective() {
+    every_combination::<f64>(false, |solution, case| {
+        let blocks = solution.history.column("blocks");
+        assert_eq!(blocks.len(), 3 * solution.n_iter, "{case}");
+        never_rises(blocks, 1e-12, case);
+        assert!(blocks[blocks.len() - 1] < 0.999 * blocks[0], "{case}: no progress from {}", blocks[0]);
+    });
+}
+
+#[test]
+fn no_block_raises_the_objective_in_single_precision() {
+    every_combination::<f32>(false, |solution, case| {
+        never_rises(solution.history.column("blocks"), 1e-5, case)
+    });
+}
+
+#[test]
+fn no_sweep_raises_the_objective() {
+    every_combination::<f64>(true, |solution, case| {
+        never_rises(solution.history.column("objective"), 1e-12, case);
+    });
+}
+
+#[test]
+fn joint_steps_are_faster_than_blocks() {
+    let table = Table::<f64>::new(LossKind::Softmax, 300);
+    let objective = |accelerate| {
+        let solution = table.fit(|spec| (spec.accelerate, spec.max_iter) = (accelerate, Some(60)));
+        *solution.history.column("objective").last().unwrap()
+    };
+    let (joint, blocks) = (objective(true), objective(false));
+    assert!(joint < 0.8 * blocks, "{joint} with joint steps, {blocks} by blocks");
+}
+
+#[test]
+fn objective_is_the_sum_of_its_terms() {
+    let history = Table::<f64>::new(LossKind::Softmax, N).fit(|_| ()).history;
+    let last = |name: &str| *history.column(name).last().unwrap();
+    let divergences = last("divergence_1") + last("divergence_2");
+    let sum = last("lifted_loss") + 3.0 * divergences + last("penalty");
+    assert!((last("objective") / sum - 1.0).abs() <= 1e-12);
+    assert!(divergences > 0.0 && last("gap_1") > 0.0 && last("gap_2") > 0.0);
+}
+
+/// Weights 2 are rows twice, weights 0 are rows left out, to rounding.
+#[test]
+fn sample_weights_are_repetitions() {
+    for loss in [LossKind::Softmax, LossKind::Squared] {
+        let mut weighted = Table::<f64>::new(loss, N);
+        let counts = Array1::from_shape_fn(N, |i| [2.0, 1.0, 0.0, 3.0][i % 4]);
+        let rows: Vec<usize> = (0..N).flat_map(|i| vec![i; counts[i] as usize]).collect();
+        let mut repeated = Table::<f64>::new(loss, N);
+        repeated.x = weighted.x.select(Axis(0), &rows);
+        repeated.classes = rows.iter().map(|&i| weighted.classes[i]).collect();
+        repeated.values = weighted.values.select(Axis(0), &rows);
+        weighted.weights = Some(counts);
+        let fit = |table: &Table<f64>| table.fit(|spec| spec.alpha = None);
+        let (a, b) = (weighted.logits(&fit(&weighted)), weighted.logits(&fit(&repeated)));
+        let gap = (&a - &b).iter().fold(0.0f64, |top, v| top.max(v.abs()));
+        assert!(gap <= 1e-7, "{loss:?}: {gap}");
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_bits() {
+    let mut table = Table::<f32>::new(LossKind::Softmax, 2000);
+    table.x = concatenate(Axis(1), &[table.x.view(), normal::<f32>(2000, 40, 5).view()]).unwrap();
+    let in_pool = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| table.fit(|spec| (spec.hidden_layer_sizes, spec.max_iter) = (vec![30, 20], Some(8))))
+    };
+    let (one, four) = (in_pool(1), in_pool(4));
+    assert_eq!(one.network.coefs, four.network.coefs);
+    assert_eq!(one.history.column("objective"), four.history.column("objective"));
+}
+
+/// Without hidden layers the problem is convex: the answer is that of the normal equations.
+#[test]
+fn linear_model_is_ridge_regression() {
+    let table = Table::<f64>::new(LossKind::Squared, N);
+    let solution = table.fit(|spec| {
+        (spec.hidden_layer_sizes, spec.alpha) = (vec![], Some(0.0));
+        (spec.max_iter, spec.tol) = (Some(2000), 1e-9);
+    });
+    assert_eq!(solution.status, Status::Converged);
+    let residuals = &table.values - &table.logits(&solution);
+    let mean = residuals.mean_axis(Axis(0)).unwrap();
+    let gradient = table.x.t().dot(&residuals) / N as f64;
+    let largest = gradient.iter().chain(&mean).fold(0.0f64, |top, v| top.max(v.abs()));
+    assert!(largest <= 1e-7, "the residuals correlate with the inputs: {largest}");
+}
+
+/// Plain block descent closes in on a stationary point.
+#[test]
+fn residual_falls() {
+    let table = Table::<f64>::new(LossKind::Squared, N);
+    let solution = table.fit(|spec| {
+        (spec.hidden_layer_sizes, spec.alpha, spec.accelerate) = (vec![4], Some(1.0), false);
+        (spec.max_iter, spec.diagnostics) = (Some(400), false);
+    });
+    let residual = solution.history.column("residual");
+    assert!(residual[399] < 0.1 * residual[0], "from {} to {}", residual[0], residual[399]);
+}
