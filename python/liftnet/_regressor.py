@@ -34,7 +34,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
     solver : {"auto", "stochastic", "batch"}, default="auto"
         "stochastic" steps after each mini-batch. "batch" solves its blocks for
         all samples in every sweep: deterministic, its objective never rises, and a
-        weight of 2 is the same as a sample twice. "auto" is "batch" for tiny data.
+        weight of 2 is the same as a sample twice. "auto" is
+        "stochastic", which overfits small tables less.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
@@ -51,7 +52,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
     penalty_weight : float or "auto", default="auto"
         :math:`\lambda > 0`, the weight of the divergence. Large values tend to
         plain gradients, small ones move the activations further in a step.
-        "auto" is 10, and 3 for ``solver="batch"``.
+        "auto" is 10, and 3 for ``solver="batch"`` on more than 128 features.
     alpha : float or "auto", default="auto"
         Strength of the ridge penalty on the weights, divided by the number of samples
         when added to the loss. "auto" is 3 for up to 5,000 samples and grows with the
