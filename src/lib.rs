@@ -34,10 +34,12 @@
 //!
 //! ## Where to start
 //!
-//! * *Using it from Rust:* [`problem::Problem::new`], [`spec::Spec::check`], [`solver::stochastic`]
-//!   (for real targets within [`solver::with_standard_targets`]) inside `rayon::ThreadPool::install`, then [`network::Network::decision_function`].
+//! * *Using it from Rust:* [`problem::Problem::new`], [`spec::Spec::check`],
+//!   [`solver::stochastic()`] or [`solver::batch()`] (for real targets within
+//!   [`solver::with_standard_targets`]) inside `rayon::ThreadPool::install`, then
+//!   [`network::Network::decision_function`].
 //! * *Understanding the method:* [`activation`], the files of [`kernel`],
-//!   `solver/stochastic.rs`, `solver/input_map.rs`.
+//!   `solver/stochastic.rs`, `solver/batch.rs`, `solver/lifted.rs`, `solver/input_map.rs`.
 //! * *Adding an activation, a loss or a penalty:* [`activation::Activation`], [`loss::Loss`],
 //!   [`penalty::Penalty`].
 //! * *Tuning:* the table of [`spec`].

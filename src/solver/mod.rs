@@ -1,6 +1,7 @@
 //! Solvers: block-coordinate descent on the lifted problem.
 //!
-//! [`stochastic`] reads like the algorithm box; the files beside it hold what it names.
+//! [`stochastic()`] and [`batch()`] read like the algorithm box; the files beside them hold what
+//! they name.
 
 mod batch;
 mod control;
