@@ -86,6 +86,11 @@ impl<T: Real> Tie<T> {
         self.lifted.as_deref().unwrap_or(self.forward.as_ref())
     }
 
+    /// Whether the lifted problem has a smooth neighbour in the place of the activation.
+    pub fn has_stand_in(&self) -> bool {
+        self.lifted.is_some()
+    }
+
     /// D(x, z).
     pub fn divergence(&self, x: &[T], z: &[T]) -> f64 {
         match self.divergence {

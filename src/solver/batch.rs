@@ -204,6 +204,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         if objective <= self.objective {
             self.lifted.accept();
             self.residual = (squared / objective.max(f64::MIN_POSITIVE)).sqrt();
+            let terms = if self.lifted.has_stand_ins() { self.with_plain(terms) } else { terms };
             self.keep(terms, objective, options);
             return true;
         }
@@ -267,8 +268,8 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             history.push("blocks", objective);
         }
         self.residual = (squared / objective.max(f64::MIN_POSITIVE)).sqrt();
-        let (plain_loss, gap) = (self.terms.plain_loss, self.terms.gap.clone());
-        self.keep(Terms { plain_loss, gap, ..terms }, objective, options);
+        let terms = self.with_plain(terms);
+        self.keep(terms, objective, options);
         let rounding = 16.0 * T::epsilon().f64() * start.abs();
         Ok(if start - objective > rounding { Step::Blocks } else { Step::Stationary })
     }
@@ -294,6 +295,12 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             }
             proximal *= 4.0;
         }
+    }
+
+    /// Those of `terms` that are of the plain network, at the point in the layers.
+    fn with_plain(&mut self, terms: Terms) -> Terms {
+        let Terms { plain_loss, score, gap, .. } = self.lifted.plain(&self.layers);
+        Terms { plain_loss, score, gap, ..terms }
     }
 
     /// Makes the point in the layers the accepted one.

@@ -35,7 +35,7 @@ pub(super) struct Terms {
     pub divergence: Vec<f64>,
     /// Squared distance of each hidden layer's lifted variables from the plain network's.
     pub gap: Vec<f64>,
-    /// ℓ of the plain network.
+    /// ℓ of the plain network; with [`Lifted::solve_afresh`], of one of the lifted activations.
     pub plain_loss: f64,
     /// Score of the plain network.
     pub score: f64,
@@ -143,6 +143,25 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
         self.evaluate(layers, Point::Current, Sums::Gradients)
     }
 
+    /// Loss and score of the plain network, and the gaps of the current variables from it; the other
+    /// terms are 0.
+    pub fn plain(&mut self, layers: &[Layer<T>]) -> Terms {
+        let Self { data, ties, loss, shards, threads, .. } = self;
+        each(shards, *threads, |shard| {
+            shard.terms = Terms::zeros(ties.len());
+            for start in (0..shard.n).step_by(ROWS) {
+                let rows = start..(start + ROWS).min(shard.n);
+                shard.plain(layers, *data, ties, loss.as_ref(), rows);
+            }
+        });
+        mean(shards, data.inputs.nrows())
+    }
+
+    /// Whether the lifted problem has another activation than the network in some layer.
+    pub fn has_stand_ins(&self) -> bool {
+        self.ties.iter().any(Tie::has_stand_in)
+    }
+
     /// Gram matrices of every layer's input at the current variables.
     pub fn grams(&mut self, layers: &mut [Layer<T>]) -> Vec<Array2<T>> {
         self.evaluate(layers, Point::Current, Sums::Grams);
@@ -215,11 +234,16 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
                 }
             }
         }
-        let mut terms = Terms::zeros(ties.len());
-        shards.iter().for_each(|shard| terms.add(&shard.terms));
-        terms.divide(data.inputs.nrows() as f64);
-        terms
+        mean(shards, data.inputs.nrows())
     }
+}
+
+/// The terms of all shards, as means over `n` samples.
+fn mean<T: Real>(shards: &[Shard<T>], n: usize) -> Terms {
+    let mut terms = Terms::zeros(shards.first().map_or(0, |shard| shard.current.len()));
+    shards.iter().for_each(|shard| terms.add(&shard.terms));
+    terms.divide(n as f64);
+    terms
 }
 
 fn each<T: Real>(shards: &mut [Shard<T>], threads: Threads, task: impl Fn(&mut Shard<T>) + Sync + Send) {
@@ -368,6 +392,33 @@ impl<T: Real> Shard<T> {
                 }
             }
         }
+    }
+
+    fn plain(
+        &mut self,
+        layers: &[Layer<T>],
+        data: Data<'_, '_, T>,
+        ties: &[Tie<T>],
+        loss: &dyn Loss<T>,
+        rows: Range,
+    ) {
+        for (l, tie) in ties.iter().enumerate() {
+            self.pre_activations(l, layers, data, &rows);
+            each_row(&self.z[l], &mut self.inputs[l], rows.len(), |z, x| tie.apply(z, x));
+            let lifted = self.current[l].slice(s![rows.clone(), ..]);
+            each_row(&lifted, &mut self.delta[l], rows.len(), |u, x| tie.lifted().apply(u, x));
+            for (i, row) in rows.clone().enumerate() {
+                let weight = self.weight(data, row);
+                let Self { delta, inputs, terms, .. } = self;
+                if let (Some(lifted), Some(x)) = (delta[l].row(i).as_slice(), inputs[l].row(i).as_slice()) {
+                    terms.gap[l] += weight * squared_distance(lifted, &x[..lifted.len()]);
+                }
+            }
+        }
+        self.pre_activations(ties.len(), layers, data, &rows);
+        let (value, score) = self.take_loss(data, loss, &rows);
+        self.terms.plain_loss += value;
+        self.terms.score += score;
     }
 
     /// Lifted variables of some rows into the buffers, and every z but the last.
