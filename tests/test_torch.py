@@ -367,19 +367,11 @@ BROKEN = {
     ),
     "softmax": (
         lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1)),
-        r"cannot lift Softmax\(dim=1\); supported are",
+        "must end with a Linear layer .* but ends with softmax",
     ),
-    "mixed": (
-        lambda: nn.Sequential(
-            nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2)
-        ),
-        r"share one activation, got \['relu', 'tanh'\]",
-    ),
-    "partly linear": (
-        lambda: nn.Sequential(
-            nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.Linear(3, 2)
-        ),
-        r"share one activation, got \['relu', 'identity'\]",
+    "softmax over rows": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=0), nn.Linear(3, 2)),
+        r"cannot lift Softmax\(dim=0\); supported are",
     ),
     "gap": (
         lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(6, 3)),
@@ -389,17 +381,35 @@ BROKEN = {
         lambda: nn.Sequential(nn.Linear(4, 3), nn.GELU(), nn.Linear(3, 2)),
         "cannot lift GELU.*ReLU, LeakyReLU",
     ),
-    "relu6": (
-        lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU6(), nn.Linear(3, 2)),
-        "cannot lift ReLU6",
-    ),
     "slope": (
-        lambda: nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(0.2), nn.Linear(3, 2)),
-        r"cannot lift LeakyReLU\(negative_slope=0.2\)",
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(1.5), nn.Linear(3, 2)),
+        r"cannot lift LeakyReLU\(negative_slope=1.5\)",
+    ),
+    "negative slope": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(-0.1), nn.Linear(3, 2)),
+        r"cannot lift LeakyReLU\(negative_slope=-0.1\)",
     ),
     "bounds": (
-        lambda: nn.Sequential(nn.Linear(4, 3), nn.Hardtanh(0, 1), nn.Linear(3, 2)),
-        r"cannot lift Hardtanh\(min_val=0",
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.Hardtanh(-2, 1), nn.Linear(3, 2)),
+        r"cannot lift Hardtanh\(min_val=-2",
+    ),
+    "upper bound": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.Hardtanh(-1, 2), nn.Linear(3, 2)),
+        r"cannot lift Hardtanh\(min_val=-1",
+    ),
+    "not convex": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.ELU(2.0), nn.Linear(3, 2)),
+        r"cannot lift ELU\(alpha=2.0\)",
+    ),
+    "sharp softplus": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.Softplus(beta=2), nn.Linear(3, 2)),
+        r"cannot lift Softplus\(beta=2",
+    ),
+    "early softplus": (
+        lambda: nn.Sequential(
+            nn.Linear(4, 3), nn.Softplus(threshold=5), nn.Linear(3, 2)
+        ),
+        r"cannot lift Softplus\(beta=1.*threshold=5",
     ),
     "convolution": (
         lambda: nn.Sequential(nn.Conv1d(1, 1, 1), nn.Linear(4, 3)),
@@ -577,9 +587,101 @@ def test_missing_pytorch_is_explained():
 def test_activations_are_those_of_the_core():
     from liftnet.torch import _MODULES
 
-    with pytest.raises(ValueError) as caught:
-        _core.parse_activation("?")
-    assert f"one of {', '.join(_MODULES)}, got" in str(caught.value)
+    assert list(_MODULES) == _core.activation_names()
+
+
+PARAMETERS = [
+    "leaky_relu(slope=0.2)",
+    "leaky_relu(slope=1)",
+    "clipped_relu(limit=1.5)",
+    "hard_sigmoid(slope=0.7)",
+    "hard_sigmoid(slope=0.16666666666666666)",
+    "elu(alpha=0.3)",
+    "soft_threshold(threshold=0)",
+    "soft_threshold(threshold=1.25)",
+]
+
+
+@pytest.mark.parametrize("notation", PARAMETERS)
+def test_parameters_of_activations_go_there_and_back(iris, notation):
+    X, y = data(iris, 3, np.float64)
+    clf = quick(activation=notation).fit(X, y)
+    module = to_torch(clf)
+    assert_allclose(probabilities(module, X), clf.predict_proba(X), rtol=0, atol=1e-9)
+    back = from_torch(module)
+    assert back.activation == notation
+    assert_array_equal(back.predict_proba(X), clf.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("part", "notation"),
+    [
+        (nn.ReLU6(), "clipped_relu"),
+        (nn.Hardtanh(0, 6), "clipped_relu"),
+        (nn.Hardtanh(0, 2.5), "clipped_relu(limit=2.5)"),
+        (nn.Hardsigmoid(), "hard_sigmoid(slope=0.16666666666666666)"),
+        (nn.LeakyReLU(0.2), "leaky_relu(slope=0.2)"),
+        (nn.ELU(), "elu"),
+        (nn.Softmax(dim=1), "softmax"),
+        (nn.Softplus(threshold=50), "softplus"),
+    ],
+)
+def test_modules_with_settings(part, notation):
+    module = nn.Sequential(nn.Linear(4, 3), part, nn.Linear(3, 3)).double()
+    clf = from_torch(module)
+    assert clf.activation == notation
+    X = np.random.default_rng(0).normal(scale=4, size=(50, 4))
+    assert_allclose(clf.predict_proba(X), probabilities(module, X), atol=1e-8)
+
+
+def test_one_activation_for_each_layer(iris):
+    X, y = data(iris, 3, np.float64)
+    names = ["sign", "softplus", "identity", "softmax", "elu(alpha=0.5)"]
+    clf = quick(hidden_layer_sizes=(7, 6, 5, 4, 6), activation=names).fit(X, y)
+    module = to_torch(clf)
+    assert_allclose(probabilities(module, X), clf.predict_proba(X), rtol=0, atol=1e-9)
+    back = from_torch(module)
+    assert back.activation == names
+    assert_array_equal(back.predict_proba(X), clf.predict_proba(X))
+    back.set_params(max_iter=1, learning_rate_init=1e-9, random_state=0).fit(X, y)
+    assert back.activations_ == names
+
+
+@pytest.mark.parametrize(
+    ("name", "slope", "values"),
+    [("step", 0.5, [0, 0, 0, 1, 1]), ("sign", 1.0, [-1, -1, 0, 1, 1])],
+)
+def test_jumps_have_a_gradient_in_pytorch(name, slope, values):
+    from liftnet.torch import _MODULES
+
+    z = torch.tensor([-1.5, -0.3, 0.0, 0.3, 1.5], requires_grad=True)
+    x = _MODULES[name]()(z)
+    assert x.tolist() == values
+    x.sum().backward()
+    assert z.grad.tolist() == [0, slope, slope, slope, 0]
+
+
+@pytest.mark.parametrize("name", ["step", "sign"])
+def test_a_network_of_jumps_is_trained_further(digits_split, name):
+    X_train, X_test, y_train, y_test = digits_split
+    X_train, X_test = (X.astype(np.float32) for X in (X_train, X_test))
+    clf = quick(hidden_layer_sizes=(40,), activation=name, max_iter=4)
+    module = to_torch(clf.fit(X_train, y_train))
+    hidden = module[1](module[0](torch.from_numpy(X_test))).unique().tolist()
+    assert set(hidden) <= {-1.0, 0.0, 1.0}, "the true jump"
+    inputs, targets = torch.from_numpy(X_train), torch.from_numpy(y_train)
+    optimiser = torch.optim.Adam(module.parameters(), lr=1e-3)
+    before = module[0].weight.detach().clone()
+    losses = []
+    for _ in range(40):
+        optimiser.zero_grad()
+        loss = nn.functional.cross_entropy(module(inputs), targets)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+    assert not torch.equal(module[0].weight, before)
+    assert from_torch(module).score(X_test, y_test) > 0.9
 
 
 # Regressors

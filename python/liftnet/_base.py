@@ -157,8 +157,8 @@ class LiftedMLPBase(BaseEstimator):
         # With no hidden layer a name is checked all the same.
         for name in names or [self.activation]:
             if isinstance(name, str):
-                _core.parse_activation(name)
-        return [_core.parse_activation(name)[0] for name in names]
+                _core.activation_info(name)
+        return [_core.activation_info(name).text for name in names]
 
     def _damping_pair(self):
         """Damping of the input layer and of the others, or None for automatic."""

@@ -37,19 +37,21 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Units of each hidden layer. Empty for a linear model.
     activation : str or sequence of str, default="relu"
         Activation of the hidden layers, or one for each. Parameters are written as in
-        "leaky_relu(slope=0.2)"; their defaults and ranges are
+        "leaky_relu(slope=0.2)"; :func:`liftnet.activations` shows formulas and
+        pictures. Names, defaults and ranges:
 
         - "identity", "relu", "hard_tanh", "logistic", "tanh", "softplus", "softsign",
-          "arctan": none;
+          "arctan";
         - "leaky_relu": slope=0.01 below zero, in [1e-6, 1];
         - "clipped_relu": limit=6, in [0.1, 1000];
         - "hard_sigmoid": slope=0.25, in [0.01, 10]; PyTorch's has 1/6;
         - "elu": alpha=1, in [1e-6, 1];
         - "soft_threshold": threshold=0.5, in [0, 10];
-        - "step", "sign": none. They jump, which no gradient sees; the lifted problem
-          takes the clip of the same range with a line on [-1, 1] in their place,
-          every forward pass the jump itself;
-        - "softmax": none; over the units of the layer.
+        - "step", "sign": they jump, which no gradient sees. The lifted problem takes
+          the clip of the same range with a line on [-1, 1] in their place, every
+          forward pass the jump itself;
+        - "softmax": over the units of the layer. It shares 1 among them; several such
+          layers in a row want a small ``alpha``.
     solver : {"auto", "stochastic", "batch"}, default="auto"
         "stochastic" steps after each mini-batch. "batch" solves its blocks for
         all samples in every sweep: deterministic, its objective never rises, and a

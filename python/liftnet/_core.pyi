@@ -7,15 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ActivationInfo",
     "FitResult",
     "RidgeFactorization",
+    "activation_info",
+    "activation_names",
+    "activation_values",
     "box_least_squares",
     "check_targets",
     "decision_function",
     "first_non_finite",
     "fit",
     "inverse_link",
-    "parse_activation",
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
@@ -108,8 +111,35 @@ def decision_function(
 def first_non_finite(x: _Floats) -> tuple[int, int] | None:
     """Row and column of the first NaN or infinity, in row order."""
 
-def parse_activation(text: str) -> tuple[str, str, tuple[str, float] | None]:
-    """Canonical text, name and parameter of an activation; ValueError if it is none."""
+@final
+class ActivationInfo:
+    """An activation: canonical text, name, and (name, value, default, range) if any."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def parameter(self) -> tuple[str, float, float, tuple[float, float]] | None: ...
+    @property
+    def slope_bound(self) -> float: ...
+    @property
+    def domain(self) -> tuple[float, float]: ...
+    @property
+    def lifted(self) -> str: ...
+
+def activation_info(text: str) -> ActivationInfo:
+    """Read an activation in the notation of users; ValueError if it is none."""
+
+def activation_names() -> list[str]:
+    """Names of all activations, in the order of the documentation."""
+
+def activation_values(
+    text: str, x: NDArray[np.float64], z: NDArray[np.float64]
+) -> tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+]:
+    """Values phi(z), and for each row f(x), f*(z), D(x, z); x, z: (n_rows, n_units)."""
 
 def inverse_link(loss: str) -> str:
     """Name of the function from logits to predictions: "identity" or "exp".

@@ -28,9 +28,22 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer. Empty for a linear model.
     activation : str or sequence of str, default="relu"
-        Activation of the hidden layers, or one for each: "identity", "relu",
-        "leaky_relu", "logistic", "tanh" or "hard_tanh". A parameter is written as in
-        "leaky_relu(slope=0.2)".
+        Activation of the hidden layers, or one for each. Parameters are written as in
+        "leaky_relu(slope=0.2)"; :func:`liftnet.activations` shows formulas and
+        pictures. Names, defaults and ranges:
+
+        - "identity", "relu", "hard_tanh", "logistic", "tanh", "softplus", "softsign",
+          "arctan";
+        - "leaky_relu": slope=0.01 below zero, in [1e-6, 1];
+        - "clipped_relu": limit=6, in [0.1, 1000];
+        - "hard_sigmoid": slope=0.25, in [0.01, 10]; PyTorch's has 1/6;
+        - "elu": alpha=1, in [1e-6, 1];
+        - "soft_threshold": threshold=0.5, in [0, 10];
+        - "step", "sign": they jump, which no gradient sees. The lifted problem takes
+          the clip of the same range with a line on [-1, 1] in their place, every
+          forward pass the jump itself;
+        - "softmax": over the units of the layer. It shares 1 among them; several such
+          layers in a row want a small ``alpha``.
     solver : {"auto", "stochastic", "batch"}, default="auto"
         "stochastic" steps after each mini-batch. "batch" solves its blocks for
         all samples in every sweep: deterministic, its objective never rises, and a
@@ -41,7 +54,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
         "euclidean" is :math:`\frac12 \|x - z\|^2` on the domain of f, the form of the
         first paper, for activations that are projections ("identity", "relu",
-        "hard_tanh").
+        "clipped_relu", "hard_tanh").
     loss : str, default="squared_error"
         "squared_error" (predicts means), "absolute_error" (medians), "huber"
         (quadratic near the target, linear beyond) or "poisson" (means of counts,

@@ -18,15 +18,111 @@ from liftnet import _core
 from liftnet._classifier import LiftedMLPClassifier
 from liftnet._regressor import LiftedMLPRegressor
 
-__all__ = ["from_torch", "to_torch"]
+__all__ = ["Arctan", "HardSigmoid", "Sign", "Step", "from_torch", "to_torch"]
 
+
+class Arctan(nn.Module):
+    """The inverse tangent, elementwise."""
+
+    def forward(self, z):
+        """Return arctan(z)."""
+        return torch.atan(z)
+
+
+class HardSigmoid(nn.Module):
+    """``clip(0.5 + slope * z, 0, 1)``, elementwise; PyTorch's has the slope 1/6.
+
+    Parameters
+    ----------
+    slope : float
+        Slope about 0.
+    """
+
+    def __init__(self, slope):
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, z):
+        """Return the clipped line."""
+        return torch.clamp(0.5 + self.slope * z, 0, 1)
+
+    def extra_repr(self):
+        """Show the slope."""
+        return f"slope={self.slope}"
+
+
+class Step(nn.Module):
+    """1 for z > 0, else 0, with a gradient to train on by.
+
+    Backward, the derivative of ``clip((1 + z) / 2, 0, 1)`` stands in for that of the
+    step (a straight-through estimator), the same clip that lifted training borrows.
+    """
+
+    def forward(self, z):
+        """Return the step."""
+        clip = torch.clamp(0.5 + 0.5 * z, 0, 1)
+        return (z > 0).to(z.dtype) + (clip - clip.detach())
+
+
+class Sign(nn.Module):
+    """1 for z > 0, -1 for z < 0, 0 at 0, with a gradient to train on by.
+
+    Backward, the derivative of ``clip(z, -1, 1)`` stands in for that of the sign (a
+    straight-through estimator), the same clip that lifted training borrows.
+    """
+
+    def forward(self, z):
+        """Return the sign."""
+        clip = torch.clamp(z, -1, 1)
+        return torch.sign(z) + (clip - clip.detach())
+
+
+# What makes the module of an activation, given its parameter if it has one.
 _MODULES = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
+    "clipped_relu": lambda limit: nn.ReLU6() if limit == 6 else nn.Hardtanh(0.0, limit),
+    "hard_tanh": nn.Hardtanh,
+    "hard_sigmoid": lambda slope: (
+        nn.Hardsigmoid() if slope == 1 / 6 else HardSigmoid(slope)
+    ),
     "logistic": nn.Sigmoid,
     "tanh": nn.Tanh,
-    "hard_tanh": nn.Hardtanh,
+    "softplus": nn.Softplus,
+    "elu": nn.ELU,
+    "softsign": nn.Softsign,
+    "arctan": Arctan,
+    "soft_threshold": nn.Softshrink,
+    "step": Step,
+    "sign": Sign,
+    "softmax": lambda: nn.Softmax(dim=-1),
+}
+
+# And back: the notation of a module, or None where its settings have no counterpart.
+_NOTATIONS = {
+    nn.ReLU: lambda part: "relu",
+    nn.LeakyReLU: lambda part: f"leaky_relu(slope={part.negative_slope})",
+    nn.ReLU6: lambda part: "clipped_relu",
+    nn.Hardtanh: lambda part: {
+        -1.0: "hard_tanh" if part.max_val == 1 else None,
+        0.0: f"clipped_relu(limit={part.max_val})",
+    }.get(part.min_val),
+    nn.Hardsigmoid: lambda part: f"hard_sigmoid(slope={1 / 6})",
+    HardSigmoid: lambda part: f"hard_sigmoid(slope={part.slope})",
+    nn.Sigmoid: lambda part: "logistic",
+    nn.Tanh: lambda part: "tanh",
+    # Beyond its threshold PyTorch's is the identity; from 20 on that is rounding.
+    nn.Softplus: lambda part: (
+        "softplus" if part.beta == 1 and part.threshold >= 20 else None
+    ),
+    nn.ELU: lambda part: f"elu(alpha={part.alpha})",
+    nn.Softsign: lambda part: "softsign",
+    Arctan: lambda part: "arctan",
+    nn.Softshrink: lambda part: f"soft_threshold(threshold={part.lambd})",
+    Step: lambda part: "step",
+    Sign: lambda part: "sign",
+    nn.Softmax: lambda part: "softmax" if part.dim in (-1, 1) else None,
 }
 
 
@@ -48,7 +144,8 @@ def to_torch(estimator, dtype=None, device=None):
         ``Linear, activation, ..., Linear``. Weights have PyTorch's shape (out, in).
         Takes raw inputs and returns logits, one column for two classes; of a regressor
         the predictions, or with the Poisson loss their logarithms. A new copy, which
-        shares no memory with the estimator.
+        shares no memory with the estimator. "step" and "sign" become ``Step`` and
+        ``Sign``: the true jump forward, the gradient of a clip backward.
     """
     check_is_fitted(estimator)
     if dtype is None:
@@ -70,8 +167,8 @@ def to_torch(estimator, dtype=None, device=None):
 
 def _module(activation):
     """Make the module of an activation in the core's notation."""
-    _, name, parameter = _core.parse_activation(activation)
-    return _MODULES[name](*([] if parameter is None else [parameter[1]]))
+    info = _core.activation_info(activation)
+    return _MODULES[info.name](*([] if info.parameter is None else [info.parameter[1]]))
 
 
 def _tensor(array):
@@ -85,9 +182,9 @@ def from_torch(module, *, task="classification", classes=None, **params):
     Parameters
     ----------
     module : torch.nn.Module
-        ``nn.Sequential`` (possibly nested) of ``Linear`` layers with one and the same
-        activation between them. ``Flatten``, ``Dropout`` and, at the end, nothing
-        else are passed over: the module must return logits.
+        ``nn.Sequential`` (possibly nested) of ``Linear`` layers with activations
+        between them, each of its own kind if wanted. ``Flatten`` and ``Dropout`` are
+        passed over. The last is a ``Linear`` layer: the module must return logits.
     task : {"classification", "regression"}, default="classification"
         What the outputs are: logits of classes, or predictions. For
         ``loss="poisson"`` the latter are logarithms of rates.
@@ -112,7 +209,9 @@ def from_torch(module, *, task="classification", classes=None, **params):
     """
     if task not in ("classification", "regression"):
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
-    linears, activation = _read(module)
+    linears, names = _read(module)
+    # One name where one says it all, as an estimator is usually given it.
+    activation = names[0] if len(set(names)) == 1 else names or "relu"
     hidden = tuple(linear.out_features for linear in linears[:-1])
     fixed = {"hidden_layer_sizes": hidden, "activation": activation}
     clash = fixed.keys() & params.keys()
@@ -176,7 +275,7 @@ def _numpy(parameter):
 
 
 def _read(module):
-    """Linear layers and the name of the activation between them."""
+    """Linear layers and the activations between them."""
     linears, names = [], []
     for part in _leaves(module):
         if isinstance(part, nn.Linear):
@@ -197,12 +296,10 @@ def _read(module):
             f"the module must end with a Linear layer that returns logits, but ends "
             f"with {names[-1]}"
         )
-    if len(set(names)) > 1:
-        raise ValueError(f"hidden layers must share one activation, got {names}")
     for before, after in pairwise(linears):
         if before.out_features != after.in_features:
             raise ValueError(f"{before} and {after} do not fit together")
-    return linears, names[0] if names else "relu"
+    return linears, names
 
 
 def _leaves(module):
@@ -214,16 +311,14 @@ def _leaves(module):
 
 
 def _activation_name(part):
-    if isinstance(part, nn.LeakyReLU) and part.negative_slope == 0.01:
-        return "leaky_relu"
-    if isinstance(part, nn.Hardtanh) and (part.min_val, part.max_val) == (-1, 1):
-        return "hard_tanh" if type(part) is nn.Hardtanh else _refuse(part)
-    plain = {nn.ReLU: "relu", nn.Sigmoid: "logistic", nn.Tanh: "tanh"}
-    return plain.get(type(part)) or _refuse(part)
-
-
-def _refuse(part):
+    notation = _NOTATIONS.get(type(part), lambda part: None)(part)
+    try:
+        if notation is not None:
+            return _core.activation_info(notation).text
+    except ValueError:
+        pass  # a parameter out of range: of no use to the caller, who gave a module
+    modules = ", ".join(kind.__name__ for kind in _NOTATIONS)
     raise ValueError(
-        f"cannot lift {part}; supported are Linear, Dropout, Flatten, Identity, ReLU, "
-        "LeakyReLU(0.01), Sigmoid, Tanh and Hardtanh"
+        f"cannot lift {part}; supported are Linear, Dropout, Flatten, Identity, and "
+        f"with settings that liftnet's activations have {modules}"
     )

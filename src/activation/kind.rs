@@ -219,6 +219,16 @@ impl ActivationKind {
             _ => 1.0,
         }
     }
+
+    /// Size of the signals of a layer of so many units, by whose mean square the next layer's
+    /// initial weights are divided: 1, but softmax shares a sum of 1 among its units. For z of
+    /// unit variance the variance of a share is e − 1 over the square of their number.
+    pub fn output_scale(self, units: usize) -> f64 {
+        match self {
+            ActivationKind::Softmax => (std::f64::consts::E - 1.0).sqrt() / units as f64,
+            _ => 1.0,
+        }
+    }
 }
 
 /// As [`ActivationKind::parse`] reads it; a default parameter is left out.

@@ -14,6 +14,7 @@
 // `#[pyfunction]` items are private to the crate, and documented for Python in `_core.pyi`.
 #![allow(missing_docs)]
 
+mod activations;
 mod arrays;
 mod errors;
 mod fit;
@@ -26,11 +27,11 @@ use pyo3::prelude::*;
 #[pymodule]
 pub mod _core {
     #[pymodule_export]
+    use super::activations::{ActivationInfo, activation_info, activation_names, activation_values};
+    #[pymodule_export]
     use super::fit::{FitResult, fit};
     #[pymodule_export]
     use super::kernels::{RidgeFactorization, box_least_squares};
     #[pymodule_export]
-    use super::predict::{
-        check_targets, decision_function, first_non_finite, inverse_link, parse_activation,
-    };
+    use super::predict::{check_targets, decision_function, first_non_finite, inverse_link};
 }

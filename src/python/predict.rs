@@ -2,7 +2,6 @@
 
 use super::arrays::{Inputs, network};
 use super::runner;
-use crate::activation::ActivationKind;
 use crate::linalg::Threads;
 use crate::loss::LossKind;
 use crate::network::Network;
@@ -61,13 +60,6 @@ pub fn first_non_finite(py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<Option
             py.detach(|| problem::first_non_finite(x, Threads::One))
         }
     })
-}
-
-/// The canonical text of an activation, its name and its parameter.
-#[pyfunction]
-pub fn parse_activation(text: &str) -> PyResult<(String, &'static str, Option<(&'static str, f64)>)> {
-    let kind = ActivationKind::parse(text)?;
-    Ok((kind.to_string(), kind.name(), kind.parameter().map(|parameter| (parameter.name, parameter.value))))
 }
 
 #[pyfunction]

@@ -1,6 +1,5 @@
 //! The weights under training: one affine map a layer, with its velocity and its metric.
 
-use crate::activation::ActivationKind;
 use crate::error::Result;
 use crate::kernel::weight_block::{gradient, inverse_metric};
 use crate::linalg::{Threads, product};
@@ -143,14 +142,14 @@ fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
     (sums.into_iter().sum::<T>() + tail).f64()
 }
 
-/// Random hidden weights, `(n_in, n_out)`, of variance gain/n_in.
+/// Random hidden weights, `(n_in, n_out)`, of variance gain²/n_in.
 pub(super) fn random_weights<T: Real>(
     n_in: usize,
     n_out: usize,
-    activation: ActivationKind,
+    gain: f64,
     rng: &mut Xoshiro256PlusPlus,
 ) -> Array2<T> {
-    let deviation = (activation.init_gain() / n_in as f64).sqrt();
+    let deviation = gain / (n_in as f64).sqrt();
     Array2::from_shape_simple_fn((n_in, n_out), || {
         let normal: f64 = StandardNormal.sample(rng);
         T::of(normal * deviation)

@@ -54,16 +54,16 @@ fn random_layers<T: Real>(
     map: &InputMap<T>,
     rng: &mut Xoshiro256PlusPlus,
 ) -> Vec<Layer<T>> {
-    let mut n_in = problem.n_features();
+    let (mut n_in, mut input_scale) = (problem.n_features(), 1.0);
     let mut layers = Vec::with_capacity(options.hidden_layer_sizes.len() + 1);
     for (&units, &kind) in options.hidden_layer_sizes.iter().zip(&options.activations) {
-        let weights = random_weights(n_in, units, kind, rng);
+        let weights = random_weights(n_in, units, kind.init_gain().sqrt() / input_scale, rng);
         layers.push(Layer::new(if layers.is_empty() {
             map.restrict(weights.view())
         } else {
             with_intercept(&weights)
         }));
-        n_in = units;
+        (n_in, input_scale) = (units, kind.output_scale(units));
     }
     let inputs = if layers.is_empty() { map.n_components() } else { n_in };
     layers.push(Layer::new(Array2::zeros((inputs + 1, problem.n_outputs()))));

@@ -123,7 +123,7 @@ fn a_start_must_fit<T: Real>() {
 fn random_starts_have_the_variance_of_their_activation<T: Real>() {
     let x = normal::<T>(N, D, 6) + &Array1::from_elem(D, T::of(5.0));
     let labels = Labels::new(LossKind::Squared, N, 3);
-    for activation in [ActivationKind::Relu, ActivationKind::Tanh] {
+    for activation in [ActivationKind::Relu, ActivationKind::Tanh, ActivationKind::Softmax] {
         let options = options(N, D, |spec| {
             (spec.hidden_layer_sizes, spec.activations) = (vec![400, 300], vec![activation]);
         });
@@ -133,7 +133,8 @@ fn random_starts_have_the_variance_of_their_activation<T: Real>() {
         let gain = activation.init_gain();
         assert!((variance / gain - 1.0).abs() <= 0.1, "{activation:?}: variance {variance}");
         let second = layers[1].weights.mapv(|w| w.f64() * w.f64()).sum() / 300.0;
-        assert!((second / gain - 1.0).abs() <= 0.1, "{activation:?}: {second}");
+        let expected = gain / activation.output_scale(400).powi(2);
+        assert!((second / expected - 1.0).abs() <= 0.1, "{activation:?}: {second}");
         assert!(layers[2].weights.iter().all(|&w| w == T::zero()));
         assert!(layers[1].weights.row(400).iter().all(|&w| w == T::zero()), "intercepts start at 0");
     }
