@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 import sklearn.datasets
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,9 +63,19 @@ def forward(clf, X):
         "identity": lambda z: z,
         "relu": lambda z: np.maximum(z, 0),
         "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
+        "clipped_relu": lambda z: np.clip(z, 0, 6),
+        "hard_tanh": lambda z: np.clip(z, -1, 1),
+        "hard_sigmoid": lambda z: np.clip(0.5 + z / 4, 0, 1),
         "logistic": lambda z: 1 / (1 + np.exp(-z)),
         "tanh": np.tanh,
-        "hard_tanh": lambda z: np.clip(z, -1, 1),
+        "softplus": lambda z: np.logaddexp(0, z),
+        "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        "softsign": lambda z: z / (1 + np.abs(z)),
+        "arctan": np.arctan,
+        "soft_threshold": lambda z: np.sign(z) * np.maximum(np.abs(z) - 0.5, 0),
+        "step": lambda z: (z > 0).astype(float),
+        "sign": np.sign,
+        "softmax": lambda z: scipy.special.softmax(z, axis=1),
     }
     x = np.asarray(X, dtype=np.float64)
     for coef, intercept in zip(clf.coefs_[:-1], clf.intercepts_[:-1], strict=True):

@@ -251,6 +251,10 @@ def test_activations_that_are_no_argmin(iris, name):
 # Parameters
 
 BEYOND = {
+    "solver": ["x", None, "Batch", 2],
+    "divergence": ["x", None, "bregman", 2],
+    "accelerate": ["x", None, 2],
+    "diagnostics": ["x", None, 2],
     "penalty_weight": [0, -1.0, np.nan, np.inf, "x", None],
     "alpha": [-1e-9, np.nan, np.inf, "x", None],
     "batch_size": [0, -1, 2.5, "x", None],
@@ -459,9 +463,14 @@ def test_weights_are_finite_for_any_finite_input(iris, dtype, exponent):
 OPTIONS = {
     "loss": "softmax",
     "hidden_layer_sizes": (5,),
-    "activation": "relu",
+    "activation": ["relu"],
+    "divergence": "fenchel",
     "alpha": 1.0,
-    "penalty_weight": 10.0,
+    "penalty_weight": None,
+    "solver": "auto",
+    "accelerate": True,
+    "diagnostics": False,
+    "total_weight": None,
     "scale": "auto",
     "n_components": None,
     "damping": None,
@@ -521,7 +530,7 @@ def test_core_X_of_wrong_type(name):
     core_refuses(TypeError, message, core_fit, x)
     core_refuses(TypeError, message, _core.first_non_finite, x)
     call = _core.decision_function
-    core_refuses(TypeError, message, call, x, COEFS, INTERCEPTS, "relu", 1)
+    core_refuses(TypeError, message, call, x, COEFS, INTERCEPTS, ["relu"], 1)
 
 
 @pytest.mark.parametrize(
@@ -592,7 +601,11 @@ def test_core_options_of_wrong_type(options):
     ("name", "value", "match"),
     [
         ("loss", "hinge", "loss must be one of softmax, .*, got 'hinge'"),
-        ("activation", "x", "activation must be one of identity, .*, got 'x'"),
+        ("activation", ["x"], "activation must be one of identity, .*, got 'x'"),
+        ("activation", ["relu"] * 2, "one name, or one for each of 1 hidden layers"),
+        ("activation", [], "activation must be one name, or .*, got 0 names"),
+        ("divergence", "x", "divergence must be one of fenchel, euclidean, got 'x'"),
+        ("solver", "x", "solver must be one of auto, stochastic, batch, got 'x'"),
         ("scale", "x", "scale must be one of auto, global, feature, none, got 'x'"),
         ("hidden_layer_sizes", (5, 0), "sequence of positive integers, got 0"),
         ("alpha", -1.0, "alpha must be finite and at least 0, got -1"),
@@ -678,7 +691,7 @@ NETWORKS = {
 def test_core_network(name):
     network, error, match = NETWORKS[name]
     core_refuses(error, match, core_fit, start=network)
-    core_refuses(error, match, _core.decision_function, X, *network, "relu", 1)
+    core_refuses(error, match, _core.decision_function, X, *network, ["relu"], 1)
 
 
 def test_core_start_of_another_network():
@@ -713,12 +726,14 @@ def test_core_callback_that_cannot_be_called():
 
 
 def test_core_decision_function_of_nothing():
-    logits = _core.decision_function(X[:0], COEFS, INTERCEPTS, "relu", 1)
+    logits = _core.decision_function(X[:0], COEFS, INTERCEPTS, ["relu"], 1)
     assert logits.shape == (0, 3)
     message = "activation 'gelu' is not monotone"
     call = _core.decision_function
-    core_refuses(ValueError, message, call, X, COEFS, INTERCEPTS, "gelu", 1)
-    core_refuses(TypeError, "str", call, X, COEFS, INTERCEPTS, 3, 1)
+    core_refuses(ValueError, message, call, X, COEFS, INTERCEPTS, ["gelu"], 1)
+    for activations in (3, "relu", [3]):
+        message = "while processing 'activations'"
+        core_refuses(TypeError, message, call, X, COEFS, INTERCEPTS, activations, 1)
 
 
 def test_core_results_are_made_by_the_core_alone():

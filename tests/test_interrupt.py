@@ -203,7 +203,7 @@ def test_exception_of_a_callback_ends_the_fit_at_once(iris):
         raise ZeroDivisionError("mine")
 
     X, y = iris
-    options = endless()._options("softmax")
+    options = endless()._options("softmax", None)
     start = time.monotonic()
     with pytest.raises(ZeroDivisionError, match="mine"):
         _core.fit(X, y.astype(np.uint32), 3, options, callback=callback)
@@ -226,7 +226,7 @@ def test_exception_of_a_callback_leaves_the_estimator(iris, monkeypatch):
 def test_callback_hears_of_every_pass(iris):
     X, y = iris
     reports = []
-    options = quick()._options("softmax")
+    options = quick()._options("softmax", None)
     result = _core.fit(
         X,
         y.astype(np.uint32),
@@ -319,7 +319,7 @@ def test_work_runs_on_as_many_threads_as_asked(digits):
     X, y = digits
     for n_threads in (1, 2, 5):
         counts = []
-        options = quick(max_iter=2)._options("softmax") | {"n_threads": n_threads}
+        options = quick(max_iter=2)._options("softmax", None) | {"n_threads": n_threads}
         _core.fit(
             X,
             y.astype(np.uint32),
@@ -469,7 +469,7 @@ def test_fork_in_the_middle_of_a_fit(digits):
             child.start()
             children.append(child)
 
-    options = quick()._options("softmax")
+    options = quick()._options("softmax", None)
     result = _core.fit(X, y.astype(np.uint32), 10, options, callback=callback)
     sender.close()
     try:

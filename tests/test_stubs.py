@@ -45,7 +45,7 @@ def test_options_of_the_stubs_are_those_of_the_estimators():
     tree = ast.parse(STUBS.read_text(encoding="utf-8"))
     (options,) = (node for node in tree.body if getattr(node, "name", "") == "Options")
     names = {node.target.id for node in options.body if isinstance(node, ast.AnnAssign)}
-    assert names == liftnet.LiftedMLPClassifier()._options("softmax").keys()
+    assert names == liftnet.LiftedMLPClassifier()._options("softmax", None).keys()
 
 
 def test_the_package_is_typed():
