@@ -231,6 +231,9 @@ impl Spec {
         require(self.tol >= 0.0, "tol", self.tol, "at least 0")?;
         require(self.n_iter_no_change > 0, "n_iter_no_change", self.n_iter_no_change, "at least 1")?;
         require(self.threads > 0, "n_jobs", self.threads, "at least one thread")?;
+        if let Some(total) = self.total_weight {
+            require(total > 0.0 && total.is_finite(), "total_weight", total, "finite and above 0")?;
+        }
         match self.components {
             Components::Count(k) => require(k > 0, "n_components", k, "at least 1")?,
             Components::Share(share) => {

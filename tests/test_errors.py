@@ -621,6 +621,9 @@ def test_core_options_of_wrong_type(options):
         ("momentum", 1.0, r"momentum must be in the interval \[0, 1\), got 1"),
         ("tol", np.nan, "tol must be at least 0, got NaN"),
         ("n_iter_no_change", 0, "n_iter_no_change must be at least 1, got 0"),
+        ("total_weight", 0.0, "total_weight must be finite and above 0, got 0"),
+        ("total_weight", np.inf, "total_weight must be finite and above 0, got inf"),
+        ("total_weight", np.nan, "total_weight must be finite and above 0, got NaN"),
         ("n_threads", 0, "n_jobs must be at least one thread, got 0"),
     ],
 )

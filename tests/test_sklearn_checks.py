@@ -44,6 +44,16 @@ def test_check(estimator, check):
     check(estimator)
 
 
+@parametrize_with_checks(
+    [
+        LiftedMLPClassifier(solver="batch", max_iter=40),
+        LiftedMLPRegressor(solver="batch", max_iter=40),
+    ]
+)
+def test_check_of_the_batch_solver(estimator, check):
+    check(estimator)
+
+
 @pytest.mark.parametrize(
     "estimator",
     [

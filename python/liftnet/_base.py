@@ -286,6 +286,7 @@ class LiftedMLPBase(BaseEstimator):
         total_weight = unit * (
             len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
         )
+        total_weight = min(float(total_weight), np.finfo(np.float64).max)
         result = _core.fit(
             X,
             y,
