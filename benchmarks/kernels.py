@@ -29,6 +29,7 @@ def main() -> None:
     for name, rows in [("normal", 300), ("normal", 600), ("positive", 600)]:
         non_negative(name, rows, args.columns)
     ridge_regression()
+    softmax_regression()
 
 
 def timed(call):
@@ -84,6 +85,26 @@ def ridge_regression():
     peer, theirs = timed(lambda: np.array([Ridge(1.0).fit(X, y).coef_ for y in Y]))
     title = "ridge, 10,000 x 300, 30 targets in turn"
     report(title, theirs, ours, np.abs(peer - solutions).max())
+
+
+def softmax_regression():
+    """Digits to a tight tolerance; the inputs have different units on purpose."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+
+    from liftnet.kernels import softmax_regression
+
+    X, y = load_digits(return_X_y=True)
+    X = X * np.logspace(-1, 1, X.shape[1])
+    for alpha in (1e-2, 1e-3):
+        result, ours = timed(lambda: softmax_regression(X, y, alpha))  # noqa: B023
+        peer = LogisticRegression(
+            C=1 / (alpha * len(X)), solver="newton-cg", tol=1e-8, max_iter=1000
+        )
+        _, theirs = timed(lambda: peer.fit(X, y))  # noqa: B023
+        title = f"softmax, digits, alpha {alpha:g}, newton-cg"
+        report(title, theirs, ours, np.abs(peer.coef_.T - result.solution).max())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
 //! Kernels: optimality conditions, degenerate problems, errors, both precisions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::kernel::Stopping;
+use liftnet::kernel::activation_block::{Above, ActivationBlock};
 use liftnet::kernel::bounded_least_squares::{BoundedLeastSquares, Bounds, bounded_least_squares};
+use liftnet::kernel::class_regression::{logistic_regression, softmax_regression};
+use liftnet::kernel::matching_regression::matching_regression;
 use liftnet::kernel::ridge::RidgeFactor;
+use liftnet::kernel::smooth_regression::{Affine, LogitLoss, SmoothRegression};
 use liftnet::linalg::{Cholesky, Threads, factor_upper, pseudo_inverse, solve_upper_vector};
+use liftnet::loss::{LossKind, Targets};
 use liftnet::real::Real;
 use ndarray::{Array1, Array2, ArrayView2, CowArray, array};
 use proptest::prelude::*;
@@ -34,6 +40,9 @@ for_both!(
     indefinite_matrices_have_none,
     box_solutions_are_optimal,
     ridge_solutions_are_stationary,
+    matching_regression_is_stationary,
+    class_regression_is_stationary,
+    activation_blocks_are_stationary,
 );
 
 fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
@@ -287,4 +296,244 @@ fn ridge_arguments_that_do_not_fit_are_refused() {
     assert!(matches!(make(ones(), Some(array![1.0])), Err(Error::Shape { .. })));
     let factor = make(ones(), None).unwrap();
     assert!(matches!(factor.solve(Array2::zeros((4, 1)).view()), Err(Error::Shape { .. })));
+}
+
+// Regression with smooth losses
+
+fn fractions<T: Real>(kind: ActivationKind, rows: usize, columns: usize) -> Array2<T> {
+    let phi = kind.lifted().make::<T>();
+    let z = normal::<T>(rows, columns, 11);
+    let mut y = z.clone();
+    for (z, mut y) in z.rows().into_iter().zip(y.rows_mut()) {
+        phi.apply(z.to_slice().unwrap(), y.as_slice_mut().unwrap());
+    }
+    y
+}
+
+fn matching_regression_is_stationary<T: Real>() {
+    let x = normal::<T>(300, 6, 0) + T::of(2.0);
+    let (alpha, tolerance) = (0.01, 3e3 * eps::<T>());
+    for &kind in ActivationKind::ALL {
+        let phi = kind.make::<T>();
+        if !phi.slope_bound().is_finite() {
+            continue;
+        }
+        let y = fractions::<T>(kind, 300, 3);
+        for fit_intercept in [false, true] {
+            let problem = SmoothRegression::new(x.view(), None, alpha, fit_intercept).unwrap();
+            let stopping = Stopping::new(tolerance, 300);
+            let (affine, report) = matching_regression(&problem, y.view(), kind, stopping).unwrap();
+            assert!(report.converged, "{kind}: {report:?}");
+            let z = x.dot(&affine.coef) + &affine.intercept;
+            let mut slope = z.clone();
+            for (z, mut slope) in z.rows().into_iter().zip(slope.rows_mut()) {
+                phi.apply(z.to_slice().unwrap(), slope.as_slice_mut().unwrap());
+            }
+            slope -= &y;
+            let gradient = x.t().dot(&slope) / T::of(300.0) + &affine.coef * T::of(alpha);
+            assert!(largest(gradient.view()) < 30.0 * tolerance, "{kind}: {}", largest(gradient.view()));
+            if fit_intercept {
+                let sum = slope.sum_axis(ndarray::Axis(0)) / T::of(300.0);
+                assert!(sum.iter().all(|v| v.f64().abs() < 30.0 * tolerance), "{kind}: {sum}");
+            } else {
+                assert!(affine.intercept.iter().all(|&b| b == T::zero()));
+            }
+        }
+    }
+}
+
+fn class_regression_is_stationary<T: Real>() {
+    let x = normal::<T>(300, 6, 0);
+    let y: Vec<u32> = (0..300).map(|i| (i % 7 % 3) as u32).collect();
+    let weights = normal::<T>(1, 300, 5).row(0).mapv(|v| v.abs());
+    let (alpha, tolerance) = (0.01, 3e3 * eps::<T>());
+    let stopping = Stopping::new(tolerance, 300);
+    let problem = SmoothRegression::new(x.view(), Some(weights.view()), alpha, true).unwrap();
+    let total: f64 = weights.iter().map(|w| w.f64()).sum();
+    let binary: Vec<u32> = y.iter().map(|&y| y.min(1)).collect();
+    let fits = [
+        (softmax_regression(&problem, &y, 3, stopping).unwrap(), LossKind::Softmax, &y),
+        (logistic_regression(&problem, &binary, stopping).unwrap(), LossKind::Logistic, &binary),
+    ];
+    for ((affine, report), kind, y) in fits {
+        assert!(report.converged, "{report:?}");
+        let loss = kind.make::<T>();
+        let mut slope = x.dot(&affine.coef) + &affine.intercept;
+        for (i, mut row) in slope.rows_mut().into_iter().enumerate() {
+            loss.value_and_gradient(&Targets::Classes(y), i, row.as_slice_mut().unwrap());
+            row.mapv_inplace(|v| v * T::of(weights[i].f64() / total));
+        }
+        let gradient = x.t().dot(&slope) + &affine.coef * T::of(alpha);
+        assert!(largest(gradient.view()) < 30.0 * tolerance);
+        assert!(slope.sum_axis(ndarray::Axis(0)).iter().all(|v| v.f64().abs() < 30.0 * tolerance));
+    }
+}
+
+/// ½(z − 1)² below z = 1, 0 above: flat on one side.
+struct Hinge;
+
+impl LogitLoss<f64> for Hinge {
+    fn value_and_gradient(&self, _row: usize, logits: &mut [f64]) -> f64 {
+        logits[0] = (logits[0] - 1.0).min(0.0);
+        0.5 * logits[0] * logits[0]
+    }
+    fn curvature_bound(&self) -> f64 {
+        1.0
+    }
+}
+
+#[test]
+fn objective_never_rises_and_a_start_is_used() {
+    let x = normal::<f64>(50, 8, 0);
+    let problem = SmoothRegression::new(x.view(), None, 1e-3, true).unwrap();
+    let value = |affine: &Affine<f64>| {
+        let z = x.dot(&affine.coef) + &affine.intercept;
+        let mean = z.mapv(|z| 0.5 * (z - 1.0).min(0.0).powi(2)).sum() / 50.0;
+        mean + 0.5e-3 * affine.coef.mapv(|w| w * w).sum()
+    };
+    let mut affine = Affine { coef: 3.0 * normal::<f64>(8, 1, 1), intercept: array![-4.0] };
+    let mut last = value(&affine);
+    for _ in 0..60 {
+        let (next, report) = problem.solve(&Hinge, affine, Stopping::new(0.0, 1)).unwrap();
+        assert!(value(&next) <= last * (1.0 + 1e-12));
+        (last, affine) = (value(&next), next);
+        assert!(report.n_iter <= 1);
+    }
+    let (best, report) = problem.solve(&Hinge, affine.clone(), Stopping::new(1e-12, 500)).unwrap();
+    assert!(report.converged || report.residual < 1e-10, "{report:?}");
+    let (_, again) = problem.solve(&Hinge, best, Stopping::new(1e-9, 500)).unwrap();
+    assert_eq!(again.n_iter, 0);
+}
+
+#[test]
+fn regression_arguments_that_do_not_fit_are_refused() {
+    let x = normal::<f64>(5, 2, 0);
+    let make = |alpha, weights: Option<Array1<f64>>| {
+        SmoothRegression::new(x.view(), weights.as_ref().map(|w| w.view()), alpha, true)
+    };
+    for alpha in [-1.0, f64::NAN, f64::INFINITY] {
+        assert!(matches!(make(alpha, None), Err(Error::Parameter { name: "alpha", .. })));
+    }
+    assert!(matches!(make(1.0, Some(array![1.0])), Err(Error::Shape { .. })));
+    for weights in [Array1::zeros(5), -Array1::ones(5)] {
+        assert!(matches!(make(1.0, Some(weights)), Err(Error::Parameter { name: "sample_weight", .. })));
+    }
+    let problem = make(1.0, None).unwrap();
+    let stopping = Stopping::new(1e-9, 10);
+    let labels = |result: liftnet::error::Result<_>| matches!(result, Err(Error::Labels { row: 4, .. }));
+    assert!(labels(softmax_regression(&problem, &[0, 1, 2, 0, 3], 3, stopping)));
+    assert!(labels(logistic_regression(&problem, &[0, 1, 1, 0, 2], stopping)));
+    assert!(matches!(logistic_regression(&problem, &[0, 1], stopping), Err(Error::Shape { .. })));
+    assert!(matches!(
+        softmax_regression(&problem, &[0; 5], 1, stopping),
+        Err(Error::Parameter { name: "n_classes", .. })
+    ));
+    let match_to = |y: Array2<f64>, kind| matching_regression(&problem, y.view(), kind, stopping);
+    assert!(matches!(match_to(Array2::zeros((4, 1)), ActivationKind::Relu), Err(Error::Shape { .. })));
+    assert!(matches!(
+        match_to(Array2::zeros((5, 1)), ActivationKind::Step),
+        Err(Error::Parameter { name: "activation", .. })
+    ));
+    assert!(matches!(
+        match_to(-Array2::ones((5, 1)), ActivationKind::Relu),
+        Err(Error::Parameter { name: "Y", .. })
+    ));
+    let start = Affine { coef: Array2::zeros((3, 1)), intercept: Array1::zeros(1) };
+    assert!(matches!(problem.solve(&Hinge, start, stopping), Err(Error::Shape { .. })));
+}
+
+// Activation block
+
+fn activation_blocks_are_stationary<T: Real>() {
+    let (z, w, b) = (normal::<T>(70, 6, 0), normal::<T>(6, 4, 1), normal::<T>(1, 4, 2));
+    let (lambda, tolerance) = (T::of(0.7), 3e3 * eps::<T>());
+    let classes: Vec<u32> = (0..70).map(|i| i % 4).collect();
+    for &kind in ActivationKind::ALL {
+        let phi = kind.lifted().make::<T>();
+        for above in [ActivationKind::Tanh, ActivationKind::Relu, ActivationKind::Softmax] {
+            let targets = fractions::<T>(above, 70, 4);
+            let next = above.make::<T>();
+            for output in [false, true] {
+                let terms = match output {
+                    true => Above::Output { loss: LossKind::Softmax, targets: Targets::Classes(&classes) },
+                    false => Above::Hidden {
+                        activation: above,
+                        divergence: Divergence::Fenchel,
+                        lambda: 1.5,
+                        targets: targets.view(),
+                    },
+                };
+                let intercept = b.row(0);
+                let block = ActivationBlock {
+                    activation: kind,
+                    lambda: 0.7,
+                    weights: w.view(),
+                    intercept,
+                    above: terms,
+                };
+                let (x, report) = block.solve(z.view(), Stopping::new(tolerance, 20_000)).unwrap();
+                assert!(report.converged, "{kind} below {above}: {report:?}");
+                let v = x.dot(&w) + intercept;
+                let mut g = v.clone();
+                for (i, (v, mut g)) in v.rows().into_iter().zip(g.rows_mut()).enumerate() {
+                    let g = g.as_slice_mut().unwrap();
+                    if output {
+                        let loss = LossKind::Softmax.make::<T>();
+                        loss.value_and_gradient(&Targets::Classes(&classes), i, g);
+                    } else {
+                        next.apply(v.to_slice().unwrap(), g);
+                        for (g, &y) in g.iter_mut().zip(targets.row(i)) {
+                            *g = T::of(1.5) * (*g - y);
+                        }
+                    }
+                }
+                // x = φ(z − ∇h(x)/λ).
+                let u = &z - &(g.dot(&w.t()) / lambda);
+                let mut expected = u.clone();
+                for (u, mut x) in u.rows().into_iter().zip(expected.rows_mut()) {
+                    phi.apply(u.to_slice().unwrap(), x.as_slice_mut().unwrap());
+                }
+                let wrong = largest((&x - &expected).view());
+                assert!(wrong < 100.0 * tolerance, "{kind} below {above}, {output}: {wrong}");
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_that_do_not_fit_are_refused() {
+    let (z, w, b) = (normal::<f64>(5, 3, 0), normal::<f64>(3, 2, 1), array![0.0, 1.0]);
+    let y = normal::<f64>(5, 2, 2);
+    let stopping = Stopping::new(1e-9, 10);
+    let hidden =
+        |activation, divergence, lambda| Above::Hidden { activation, divergence, lambda, targets: y.view() };
+    let solve = |z: &Array2<f64>, lambda, above| {
+        let (weights, intercept) = (w.view(), b.view());
+        ActivationBlock { activation: ActivationKind::Relu, lambda, weights, intercept, above }
+            .solve(z.view(), stopping)
+    };
+    let fenchel = || hidden(ActivationKind::Relu, Divergence::Fenchel, 1.0);
+    assert!(solve(&z, 1.0, fenchel()).is_ok());
+    let shape = |result: liftnet::error::Result<_>, name: &str| match result {
+        Err(Error::Shape { argument, .. }) => assert_eq!(argument, name),
+        other => panic!("{other:?}"),
+    };
+    shape(solve(&normal(5, 4, 0), 1.0, fenchel()), "W");
+    shape(solve(&normal(4, 3, 0), 1.0, fenchel()), "target");
+    let classes = |targets, loss| Above::Output { loss, targets: Targets::Classes(targets) };
+    shape(solve(&z, 1.0, classes(&[0, 1], LossKind::Softmax)), "target");
+    let parameter = |result: liftnet::error::Result<_>, expected: &str| match result {
+        Err(Error::Parameter { name, .. }) => assert_eq!(name, expected),
+        other => panic!("{other:?}"),
+    };
+    parameter(solve(&z, 0.0, fenchel()), "penalty_weight");
+    parameter(
+        solve(&z, 1.0, hidden(ActivationKind::Relu, Divergence::Fenchel, f64::NAN)),
+        "next_penalty_weight",
+    );
+    parameter(solve(&z, 1.0, hidden(ActivationKind::Tanh, Divergence::Euclidean, 1.0)), "divergence");
+    let poisson = Above::Output { loss: LossKind::Poisson, targets: Targets::Values(y.view()) };
+    parameter(solve(&z, 1.0, poisson), "loss");
+    let labels = solve(&z, 1.0, classes(&[0, 1, 2, 0, 0], LossKind::Softmax));
+    assert!(matches!(labels, Err(Error::Labels { row: 2, got: 2, classes: 2 })));
 }

@@ -11,14 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import lsq_linear, nnls
-from sklearn.linear_model import Ridge
+from scipy.special import expit, logsumexp, softmax
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from liftnet.kernels import (
     KernelResult,
     RidgeFactor,
+    activation_block,
     bounded_least_squares,
+    logistic_regression,
+    matching_regression,
     non_negative_least_squares,
     ridge,
+    softmax_regression,
 )
 
 DTYPES = [np.float64, np.float32]
@@ -348,6 +353,443 @@ def test_bad_ridge(changes, message):
 def test_a_factor_wants_as_many_targets_as_rows():
     with pytest.raises(ValueError, match="Y must have 9 rows, as X has, got 8"):
         RidgeFactor(data(0, 9, 4)).solve(np.ones(8))
+
+
+# Softmax and logistic regression
+
+
+def classes(seed, rows, columns, n_classes, dtype=np.float64):
+    """Return inputs in odd units and classes that overlap."""
+    X = data(seed, rows, columns)
+    scores = X @ data(seed + 1, columns, n_classes) + 2 * data(
+        seed + 2, rows, n_classes
+    )
+    units = np.logspace(-1, 1, columns)
+    return (X * units + 3 * units).astype(dtype), scores.argmax(axis=1)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("alpha", [1.0, 1e-3])
+def test_softmax_agrees_with_sklearn(alpha, weighted, fit_intercept):
+    X, y = classes(0, 300, 6, 4)
+    weight = np.random.default_rng(0).random(300) if weighted else np.ones(300)
+    result = softmax_regression(
+        X, y, alpha, weight if weighted else None, fit_intercept
+    )
+    peer = LogisticRegression(
+        C=1 / (alpha * weight.sum()),
+        fit_intercept=fit_intercept,
+        solver="newton-cg",
+        tol=1e-11,
+        max_iter=1000,
+    ).fit(X, y, weight)
+    assert_allclose(result.solution, peer.coef_.T, atol=1e-6)
+    if fit_intercept:
+        assert_allclose(result.intercept, peer.intercept_, atol=1e-5)
+    else:
+        assert result.intercept is None
+    assert result.converged and result.residual <= 1e-9
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("alpha", [1.0, 1e-3])
+def test_logistic_agrees_with_sklearn(alpha, fit_intercept):
+    X, y = classes(0, 300, 6, 2)
+    result = logistic_regression(X, y, alpha, None, fit_intercept)
+    peer = LogisticRegression(
+        C=1 / (alpha * 300),
+        fit_intercept=fit_intercept,
+        solver="newton-cholesky",
+        tol=1e-12,
+    ).fit(X, y)
+    assert_allclose(result.solution, peer.coef_[0], atol=1e-6)
+    if fit_intercept:
+        assert_allclose(result.intercept, peer.intercept_[0], atol=1e-5)
+        assert np.shape(result.intercept) == ()
+
+
+def test_pixels_that_never_change_and_weak_penalties(digits):
+    X, y = digits
+    result = softmax_regression(X, y, 1e-3)
+    assert result.converged
+    assert_array_equal(result.solution[X.std(axis=0) == 0], 0)
+    slope = softmax(X @ result.solution + result.intercept, axis=1) - np.eye(10)[y]
+    assert_allclose(X.T @ slope / len(X), -1e-3 * result.solution, atol=1e-7)
+    assert_allclose(slope.sum(axis=0), 0, atol=1e-5)
+    assert_allclose(result.solution.sum(axis=1), 0, atol=1e-6)
+
+
+def test_single_precision_stays_single():
+    X, y = classes(0, 300, 6, 3)
+    double = softmax_regression(X, y, 1e-2)
+    single = softmax_regression(X.astype(np.float32), y, 1e-2)
+    assert single.solution.dtype == single.intercept.dtype == np.float32
+    assert single.converged and single.residual <= 1e-5
+    assert_allclose(single.solution, double.solution, atol=2e-3)
+    binary = logistic_regression(X.astype(np.float32), y > 0, 1e-2)
+    assert binary.solution.dtype == np.float32
+
+
+def test_weights_of_classes_are_repetitions():
+    X, y = classes(0, 80, 4, 3)
+    weight = np.random.default_rng(0).integers(3, size=80)
+    weighted = softmax_regression(X, y, 1e-2, weight)
+    repeated = softmax_regression(np.repeat(X, weight, 0), np.repeat(y, weight), 1e-2)
+    assert_allclose(weighted.solution, repeated.solution, atol=1e-7)
+
+
+def test_a_class_without_samples():
+    X, y = classes(0, 80, 4, 3)
+    assert softmax_regression(X, y, 0.1, n_classes=5).solution.shape == (4, 5)
+
+
+def test_separable_classes_without_penalty_have_no_solution():
+    result = logistic_regression([[-1.0], [1.0]], [0, 1], alpha=0, max_iter=5)
+    assert not result.converged
+    assert np.isfinite(result.solution).all()
+    assert result.n_iter == 5
+
+
+# Matching-loss regression
+
+
+ACTIVATIONS = {
+    "identity": (lambda z: z, lambda z: z**2 / 2),
+    "relu": (lambda z: np.maximum(z, 0), lambda z: np.maximum(z, 0) ** 2 / 2),
+    "leaky_relu(slope=0.2)": (
+        lambda z: np.where(z > 0, z, 0.2 * z),
+        lambda z: np.where(z > 0, 1, 0.2) * z**2 / 2,
+    ),
+    "hard_tanh": (
+        lambda z: np.clip(z, -1, 1),
+        lambda z: np.where(np.abs(z) < 1, z**2 / 2, np.abs(z) - 0.5),
+    ),
+    "logistic": (expit, lambda z: np.logaddexp(0, z)),
+    "tanh": (np.tanh, lambda z: np.logaddexp(z, -z) - np.log(2)),
+    "softmax": (
+        lambda z: softmax(z, axis=1),
+        lambda z: logsumexp(z, axis=1, keepdims=True),
+    ),
+}
+
+
+def planted_outputs(name, fit_intercept, rows=200, dtype=np.float64):
+    """Return inputs, and targets within the range that noise pushes about."""
+    phi, _ = ACTIVATIONS[name]
+    X = data(0, rows, 7)
+    Z = X @ data(1, 7, 3) + 0.5 * data(2, rows, 3) + 0.3 * fit_intercept
+    return X.astype(dtype), phi(Z).astype(dtype)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_matching_regression_is_stationary(name, fit_intercept):
+    (X, Y), alpha = planted_outputs(name, fit_intercept), 0.01
+    weight = np.random.default_rng(3).random(len(X))
+    result = matching_regression(X, Y, name, alpha, weight, fit_intercept)
+    intercept = result.intercept if fit_intercept else 0
+    phi, conjugate = ACTIVATIONS[name]
+    weight = weight[:, None] / weight.sum()
+    slope = weight * (phi(X @ result.solution + intercept) - Y)
+    assert_allclose(X.T @ slope, -alpha * result.solution, atol=1e-7)
+    if fit_intercept:
+        assert_allclose(slope.sum(axis=0), 0, atol=1e-7)
+
+    def objective(W):
+        Z = X @ W + intercept
+        mean = (weight * (conjugate(Z) - 0)).sum() - (weight * Y * Z).sum()
+        return mean + alpha / 2 * (W**2).sum()
+
+    best = objective(result.solution)
+    for step in 1e-3 * data(4, 30, *result.solution.shape):
+        assert objective(result.solution + step) > best
+    assert result.converged
+
+
+def test_every_activation_can_be_matched(activation):
+    X = data(0, 60, 4)
+    if activation in ("step", "sign"):
+        with pytest.raises(ValueError, match="activation must be continuous"):
+            matching_regression(X, np.zeros((60, 2)), activation)
+        return
+    Y = np.full((60, 2), 0.5) if activation == "softmax" else 0.5 * (data(1, 60, 2) > 0)
+    result = matching_regression(X, Y, activation, 0.1)
+    assert result.converged
+
+
+def test_identity_is_ridge_in_one_iteration():
+    X, Y = data(0, 50, 6), data(1, 50, 3)
+    result = matching_regression(X, Y, "identity", 0.1)
+    peer = ridge(X, Y, 0.1 * 50, fit_intercept=True)
+    assert_allclose(result.solution, peer.solution, atol=1e-10)
+    assert_allclose(result.intercept, peer.intercept, atol=1e-10)
+    assert result.n_iter == 1
+
+
+def test_matching_the_logistic_function_is_logistic_regression():
+    X, y = classes(0, 200, 5, 2)
+    expected = logistic_regression(X, y, 0.01)
+    result = matching_regression(X, y, "logistic", 0.01)
+    assert_allclose(result.solution, expected.solution, atol=1e-7)
+    assert_allclose(result.intercept, expected.intercept, atol=1e-6)
+    assert result.solution.shape == (5,)
+    assert np.shape(result.intercept) == ()
+
+
+def test_planted_weights_are_found_without_penalty():
+    X, W = data(0, 100, 5), data(1, 5, 2)
+    result = matching_regression(X, np.tanh(X @ W + 0.5), "tanh", 0)
+    assert_allclose(result.solution, W, atol=1e-6)
+    assert_allclose(result.intercept, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("degenerate", ["wide", "repeated", "zero"])
+def test_degenerate_inputs_have_a_solution_too(degenerate):
+    X = data(0, *((6, 15) if degenerate == "wide" else (40, 6)))
+    if degenerate == "repeated":
+        X[:, 1] = X[:, 0]
+    elif degenerate == "zero":
+        X[:, 2] = 0
+    Y = np.maximum(data(1, len(X), 2), 0)
+    result = matching_regression(X, Y, "relu", 0, fit_intercept=False)
+    assert_allclose(X.T @ (np.maximum(X @ result.solution, 0) - Y), 0, atol=1e-6)
+    assert result.converged
+
+
+def test_threads_do_not_change_a_bit_of_regressions():
+    X, Y = planted_outputs("relu", True, rows=3000)
+    one = matching_regression(X, Y, n_jobs=1)
+    two = matching_regression(X, Y, n_jobs=2)
+    assert_array_equal(one.solution, two.solution)
+    assert one.n_iter == two.n_iter
+
+
+def regression_call(kernel, **changes):
+    y = [0, 1] * 4 + [1]
+    arguments = {"X": data(0, 9, 4), "y": y}
+    if kernel is matching_regression:
+        arguments = {"X": data(0, 9, 4), "Y": np.ones((9, 2))}
+    return kernel(**(arguments | changes))
+
+
+@pytest.mark.parametrize(
+    "kernel", [softmax_regression, logistic_regression, matching_regression]
+)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"X": np.full((9, 4), np.nan)}, "Input X contains NaN"),
+        ({"X": np.ones((8, 4))}, "[yY] must have 8 rows, as X has, got 9"),
+        ({"alpha": -1.0}, "alpha must be finite and not negative, got -1"),
+        ({"alpha": np.nan}, "alpha must be finite and not negative, got nan"),
+        ({"sample_weight": -np.ones(9)}, "sample_weight"),
+        ({"sample_weight": np.zeros(9)}, "[sS]ample.weight"),
+        ({"tol": "x"}, "tol must be"),
+        ({"max_iter": 1.5}, "max_iter must be"),
+    ],
+)
+def test_bad_regressions(kernel, changes, message):
+    with pytest.raises(ValueError, match=message):
+        regression_call(kernel, **changes)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "changes", "message"),
+    [
+        (softmax_regression, {"y": [0.5] * 9}, "y must hold integers, got float64"),
+        (softmax_regression, {"y": [-1] * 9}, "y must hold classes from 0 on, got -1"),
+        (softmax_regression, {"y": [[0]] * 9}, "y must have 1 dimension, got 2"),
+        (softmax_regression, {"n_classes": 1}, "n_classes must be an integer above 1"),
+        (
+            softmax_regression,
+            {"y": [3] * 9, "n_classes": 3},
+            "y must be below n_classes = 3, got 3",
+        ),
+        (logistic_regression, {"y": [2] * 9}, "y must hold the classes 0 and 1, got 2"),
+        (matching_regression, {"activation": "gelu"}, "'gelu' is not monotone"),
+        (matching_regression, {"activation": "x"}, "activation must be one of"),
+        (matching_regression, {"activation": 3}, "activation must be a name"),
+        (matching_regression, {"activation": "step"}, "activation must be continuous"),
+        (
+            matching_regression,
+            {"Y": -np.ones((9, 2))},
+            "Y must be in the domain of activation 'relu'.*row 0",
+        ),
+        (
+            matching_regression,
+            {"Y": np.ones((9, 2)), "activation": "softmax"},
+            "Y must be in the domain of activation 'softmax'",
+        ),
+    ],
+)
+def test_bad_targets(kernel, changes, message):
+    with pytest.raises(ValueError, match=message):
+        regression_call(kernel, **changes)
+
+
+# Activation block
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("upper", ["relu", "tanh", "logistic", "softmax"])
+@pytest.mark.parametrize("name", ["relu", "tanh", "hard_tanh", "leaky_relu(slope=0.2)"])
+def test_activation_block_below_a_hidden_layer(name, upper, dtype):
+    Z, W, b = 2 * data(0, 90, 8), data(1, 8, 5), data(2, 5)
+    (phi, _), (phi_above, _) = ACTIVATIONS[name], ACTIVATIONS[upper]
+    target = phi_above(data(3, 90, 5))
+    Z, W, b, target = (M.astype(dtype) for M in (Z, W, b, target))
+    result = activation_block(
+        Z,
+        W,
+        b,
+        target,
+        activation=name,
+        penalty_weight=3.0,
+        next_activation=upper,
+        next_penalty_weight=2.0,
+    )
+    X = result.solution
+    pull = 2.0 * (phi_above(X @ W + b) - target) @ W.T
+    tol = 1e-7 if dtype == np.float64 else 1e-3
+    assert_allclose(X, phi(Z - pull / 3.0), atol=tol)
+    assert X.dtype == dtype
+    assert result.converged
+
+
+@pytest.mark.parametrize("loss", ["softmax", "logistic", "huber(1.0)"])
+def test_activation_block_below_an_output(loss):
+    n_above = 1 if loss == "logistic" else 3
+    Z, W, b = data(0, 90, 8), data(1, 8, n_above), data(2, n_above)
+    rng = np.random.default_rng(0)
+    target = rng.integers(2 if n_above == 1 else 3, size=90)
+    gradient = {
+        "softmax": lambda V: softmax(V, axis=1) - np.eye(3)[target],
+        "logistic": lambda V: expit(V) - target[:, None],
+        "huber(1.0)": lambda V: np.clip(V - values, -1, 1),
+    }[loss]
+    values = data(4, 90, 3)
+    X = activation_block(
+        Z,
+        W,
+        b,
+        values if loss.startswith("huber") else target,
+        activation="tanh",
+        penalty_weight=0.5,
+        loss=loss,
+    ).solution
+    assert_allclose(X, np.tanh(Z - gradient(X @ W + b) @ W.T / 0.5), atol=1e-7)
+
+
+@pytest.mark.parametrize("above", ["identity", "euclidean", "loss"])
+@pytest.mark.parametrize(
+    ("name", "bounds"), [("relu", (0, np.inf)), ("hard_tanh", (-1, 1))]
+)
+def test_quadratic_blocks_are_bounded_least_squares(name, bounds, above):
+    Z, W, b, target = data(0, 40, 8), data(1, 8, 5), data(2, 5), data(3, 40, 5)
+    kind = {
+        "identity": {"next_activation": "identity", "next_penalty_weight": 2.0},
+        "euclidean": {
+            "next_activation": "relu",
+            "next_penalty_weight": 2.0,
+            "divergence": "euclidean",
+        },
+        "loss": {"loss": "squared_error"},
+    }[above]
+    weight = kind.get("next_penalty_weight", 1.0)
+    result = activation_block(
+        Z, W, b, target, activation=name, penalty_weight=0.3, **kind
+    )
+    stacked = np.vstack([np.sqrt(0.3) * np.eye(8), np.sqrt(weight) * W.T])
+    right = np.hstack([np.sqrt(0.3) * Z, np.sqrt(weight) * (target - b)])
+    expected = [lsq_linear(stacked, r, bounds, method="bvls").x for r in right]
+    assert_allclose(result.solution, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("sharp", "smooth"), [("sign", "hard_tanh")])
+def test_jumps_are_represented_by_their_neighbours(sharp, smooth):
+    arguments = data(0, 9, 4), data(1, 4, 3), 0.0, data(2, 9, 3)
+    one = activation_block(*arguments, activation=sharp, loss="squared_error")
+    two = activation_block(*arguments, activation=smooth, loss="squared_error")
+    assert_array_equal(one.solution, two.solution)
+
+
+def test_a_block_alone_is_its_activation():
+    Z = data(0, 20, 4)
+    result = activation_block(
+        Z, np.zeros((4, 3)), 0.0, data(1, 20, 3), activation="tanh", loss="huber"
+    )
+    assert_allclose(result.solution, np.tanh(Z))
+    assert result.n_iter == 0 and result.residual == 0
+
+
+def test_the_objective_of_a_block_never_rises():
+    Z, W, target = 2 * data(0, 30, 6), data(1, 6, 4), np.tanh(data(2, 30, 4))
+    last = np.inf
+    for max_iter in (1, 2, 4, 8, 16, 32, 64):
+        result = activation_block(
+            Z,
+            W,
+            0.0,
+            target,
+            activation="tanh",
+            next_activation="tanh",
+            max_iter=max_iter,
+        )
+        X = np.clip(result.solution, -1 + 1e-15, 1 - 1e-15)
+        V = X @ W
+        entropy = ((1 + X) * np.log1p(X) + (1 - X) * np.log1p(-X)) / 2
+        value = (entropy - X * Z).sum()
+        value += (np.logaddexp(V, -V) - target * V).sum()
+        assert value <= last + 1e-9
+        last = value
+    assert result.residual < 0.1
+
+
+def test_threads_do_not_change_a_bit_of_a_block():
+    arguments = data(0, 300, 6), data(1, 6, 4), 0.0, data(2, 300, 4)
+    kind = {"activation": "tanh", "loss": "huber"}
+    one = activation_block(*arguments, **kind, n_jobs=1)
+    two = activation_block(*arguments, **kind, n_jobs=2)
+    assert_array_equal(one.solution, two.solution)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"Z": np.full((9, 4), np.nan)}, "Input Z contains NaN"),
+        ({"W": np.ones((3, 2))}, "W must have 4 rows, as Z has columns, got 3"),
+        ({"b": np.ones(3)}, "b must be a number or 2 numbers"),
+        ({"b": np.nan}, "b must be finite"),
+        ({"target": np.ones((9, 3))}, r"target must have shape \(9, 2\), got \(9, 3\)"),
+        ({"target": np.full((9, 2), np.nan)}, "Input target contains NaN"),
+        ({"loss": None}, "either loss or next_activation must be given"),
+        ({"next_activation": "relu"}, "either loss or next_activation must be given"),
+        ({"activation": "gelu"}, "'gelu' is not monotone"),
+        ({"activation": None}, "activation must be a name"),
+        ({"divergence": "x"}, "divergence must be one of fenchel, euclidean, got 'x'"),
+        ({"penalty_weight": 0.0}, "penalty_weight must be finite and above 0, got 0"),
+        ({"next_penalty_weight": -1}, "next_penalty_weight must be finite and above 0"),
+        ({"loss": "x"}, "loss must be one of"),
+        ({"loss": "poisson"}, "loss must be one whose curvature is bounded"),
+        ({"loss": "softmax", "target": [0, 1, 2] * 3}, "class index 2 at row 2"),
+        ({"loss": "softmax", "target": [0] * 8}, "target must have 9 rows, as Z has"),
+        (
+            {"loss": None, "next_activation": "tanh", "divergence": "euclidean"},
+            "divergence must be 'fenchel' unless every activation is a projection",
+        ),
+    ],
+)
+def test_bad_activation_blocks(changes, message):
+    arguments = {
+        "Z": data(0, 9, 4),
+        "W": data(1, 4, 2),
+        "b": 0.0,
+        "target": data(2, 9, 2),
+        "loss": "squared_error",
+    }
+    with pytest.raises(ValueError, match=message):
+        activation_block(**(arguments | changes))
 
 
 # Ctrl-C

@@ -10,6 +10,7 @@ __all__ = [
     "ActivationInfo",
     "FitResult",
     "RidgeFactorization",
+    "activation_block",
     "activation_info",
     "activation_names",
     "activation_values",
@@ -19,6 +20,7 @@ __all__ = [
     "first_non_finite",
     "fit",
     "inverse_link",
+    "smooth_regression",
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
@@ -57,6 +59,17 @@ class Effort(TypedDict):
     tol: float
     max_iter: int
     n_threads: int
+
+@type_check_only
+class Terms(TypedDict):
+    """What ties a layer to its pre-activations and to the layer above."""
+
+    activation: str
+    penalty_weight: float
+    next_activation: str | None
+    next_penalty_weight: float
+    divergence: str
+    loss: str | None
 
 @final
 class FitResult:
@@ -181,3 +194,29 @@ class RidgeFactorization:
         self, y: _Floats, n_threads: int
     ) -> tuple[_Floats, _Floats, int, float, bool]:
         """Coefficients, intercepts, n_iter, residual, converged."""
+
+def smooth_regression(
+    x: _Floats,
+    y: NDArray[np.uint32] | _Floats,
+    loss: str,
+    alpha: float,
+    effort: Effort,
+    *,
+    n_classes: int = 0,
+    sample_weight: _Floats | None = None,
+    fit_intercept: bool = True,
+) -> tuple[_Floats, _Floats, int, float, bool]:
+    """Regression with a smooth loss: coefficients, intercepts and the report.
+
+    ``loss`` is "logistic", "softmax", or "matching " and the name of an activation.
+    """
+
+def activation_block(
+    z: _Floats,
+    weights: _Floats,
+    intercept: _Floats,
+    target: NDArray[np.uint32] | _Floats,
+    terms: Terms,
+    effort: Effort,
+) -> tuple[_Floats, int, float, bool]:
+    """Lifted variables of one layer: solution, n_iter, residual, converged."""

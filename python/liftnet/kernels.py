@@ -9,7 +9,7 @@ float32, everything else becomes float64. Work is shared over ``n_jobs`` threads
 the interpreter released; Ctrl-C ends it with a ``KeyboardInterrupt``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -22,9 +22,13 @@ from liftnet._threads import n_threads
 __all__ = [
     "KernelResult",
     "RidgeFactor",
+    "activation_block",
     "bounded_least_squares",
+    "logistic_regression",
+    "matching_regression",
     "non_negative_least_squares",
     "ridge",
+    "softmax_regression",
 ]
 
 
@@ -335,7 +339,432 @@ def ridge(X, Y, alpha=1.0, sample_weight=None, fit_intercept=False, *, n_jobs=No
     return RidgeFactor(X, alpha, sample_weight, fit_intercept, n_jobs=n_jobs).solve(Y)
 
 
+def matching_regression(
+    X,
+    Y,
+    activation="relu",
+    alpha=1e-4,
+    sample_weight=None,
+    fit_intercept=True,
+    *,
+    tol=None,
+    max_iter=200,
+    n_jobs=None,
+):
+    r"""Regression through an activation, with its matching loss.
+
+    Solves
+
+    .. math::
+        \min_{W, b} \operatorname{mean}_i \left[ f^*(W^\top x_i + b)
+        - \langle y_i, W^\top x_i + b \rangle \right]
+        + \tfrac{\alpha}{2} \|W\|^2
+
+    where the activation is the gradient of f*: the weight block of the lifted problem.
+    It is convex, and φ(Wᵀx + b) = y where that is possible. The method majorises the
+    curvature by sup φ' times the Gram matrix of the inputs, whose factor is computed
+    once, and accelerates by a quasi-Newton memory [1]_; the objective never rises.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Inputs.
+    Y : array-like of shape (n_samples, n_targets) or (n_samples,)
+        Targets, in the domain of f: the closed range of the activation, or the
+        simplex for "softmax".
+    activation : str, default="relu"
+        A continuous activation, with its parameter in parentheses if wanted, such as
+        ``"leaky_relu(slope=0.2)"``.
+    alpha : float, default=1e-4
+        Penalty, not negative.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the mean, not negative; equal by default. Only ratios count.
+    fit_intercept : bool, default=True
+        Whether to fit b, which is not penalised.
+    tol : float, default=None
+        Residual to reach; 1e-9, or 1e-5 in single precision, by default.
+    max_iter : int, default=200
+        Iterations at most.
+    n_jobs : int, default=None
+        Threads; None and -1 mean all processors.
+
+    Returns
+    -------
+    result : KernelResult
+        ``solution`` is W, shape (n_features, n_targets) or (n_features,), and
+        ``intercept`` is b, shape (n_targets,) or (), or None without one. ``residual``
+        is the norm of the gradient in the metric of the majorant, at most 1 at W = 0
+        and b = 0, whatever the units of `X`.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together, NaN, a negative penalty or weight, an
+        unknown or discontinuous activation, targets outside its range.
+
+    References
+    ----------
+    .. [1] D. C. Liu, J. Nocedal, "On the limited memory BFGS method for large scale
+       optimization", Mathematical Programming 45 (1989).
+
+    Examples
+    --------
+    >>> from liftnet.kernels import matching_regression
+    >>> result = matching_regression([[-1.0], [1.0], [2.0]], [0.0, 1.0, 2.0], alpha=0)
+    >>> result.solution.round(6), result.intercept.round(6) + 0
+    (array([1.]), np.float64(0.0))
+    """
+    X = _matrix("X", X)
+    Y = _matrix("Y", Y, like=X, vector=True)
+    _same_rows("Y", Y, "X", X)
+    if not isinstance(activation, str):
+        raise ValueError(f"activation must be a name, got {activation!r}")
+    result = _smooth(
+        X,
+        Y.reshape(len(Y), -1),
+        f"matching {activation}",
+        alpha,
+        sample_weight,
+        fit_intercept,
+        _effort(tol, (1e-9, 1e-5), X.dtype, max_iter, n_jobs),
+    )
+    return _column(result) if Y.ndim == 1 else result
+
+
+def softmax_regression(
+    X,
+    y,
+    alpha=1e-4,
+    sample_weight=None,
+    fit_intercept=True,
+    *,
+    n_classes=None,
+    tol=None,
+    max_iter=200,
+    n_jobs=None,
+):
+    r"""Softmax regression: the output block of a classifier.
+
+    Solves
+
+    .. math::
+        \min_{W, b} \operatorname{mean}_i \left[ \log \sum_k e^{z_{ik}} - z_{i y_i}
+        \right] + \tfrac{\alpha}{2} \|W\|^2, \quad z_i = W^\top x_i + b,
+
+    by the method of `matching_regression` with half the Gram matrix for a bound of the
+    curvature [1]_. This is ``sklearn.linear_model.LogisticRegression`` with
+    ``C = 1 / (alpha * sample_weight.sum())``, unit weights by default; its ``coef_`` is
+    the transpose of the solution.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Inputs.
+    y : array-like of int of shape (n_samples,)
+        Classes, from 0 to ``n_classes - 1``.
+    alpha : float, default=1e-4
+        Penalty, not negative. Without one, classes that can be separated have no
+        solution.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the mean, not negative; equal by default. Only ratios count.
+    fit_intercept : bool, default=True
+        Whether to fit b, which is not penalised.
+    n_classes : int, default=None
+        Number of classes; one more than the largest in `y`, at least 2, by default.
+    tol : float, default=None
+        Residual to reach; 1e-9, or 1e-5 in single precision, by default.
+    max_iter : int, default=200
+        Iterations at most.
+    n_jobs : int, default=None
+        Threads; None and -1 mean all processors.
+
+    Returns
+    -------
+    result : KernelResult
+        ``solution`` is W, shape (n_features, n_classes), and ``intercept`` is b, shape
+        (n_classes,), or None without one; both sum to 0 over the classes. ``residual``
+        is that of `matching_regression`.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together, NaN, a negative penalty or weight, labels
+        out of range.
+
+    References
+    ----------
+    .. [1] D. Böhning, "Multinomial logistic regression algorithm", Annals of the
+       Institute of Statistical Mathematics 44 (1992).
+
+    Examples
+    --------
+    >>> from liftnet.kernels import softmax_regression
+    >>> softmax_regression([[0.0], [1.0], [3.0]], [0, 1, 2], alpha=0.1).converged
+    True
+    """
+    X = _matrix("X", X)
+    y = _classes("y", y, X)
+    largest = int(y.max())
+    if n_classes is None:
+        n_classes = max(2, largest + 1)
+    if not isinstance(n_classes, Integral) or n_classes < 2:
+        raise ValueError(f"n_classes must be an integer above 1, got {n_classes!r}")
+    if largest >= n_classes:
+        raise ValueError(f"y must be below n_classes = {n_classes}, got {largest}")
+    return _smooth(
+        X,
+        y,
+        "softmax",
+        alpha,
+        sample_weight,
+        fit_intercept,
+        _effort(tol, (1e-9, 1e-5), X.dtype, max_iter, n_jobs),
+        n_classes=int(n_classes),
+    )
+
+
+def logistic_regression(
+    X,
+    y,
+    alpha=1e-4,
+    sample_weight=None,
+    fit_intercept=True,
+    *,
+    tol=None,
+    max_iter=200,
+    n_jobs=None,
+):
+    r"""Logistic regression for two classes: the output block of a binary classifier.
+
+    Solves
+
+    .. math::
+        \min_{w, b} \operatorname{mean}_i \left[ \log(1 + e^{z_i}) - y_i z_i \right]
+        + \tfrac{\alpha}{2} \|w\|^2, \quad z_i = w^\top x_i + b,
+
+    by the method of `matching_regression` with a quarter of the Gram matrix for a bound
+    of the curvature. This is ``sklearn.linear_model.LogisticRegression`` with
+    ``C = 1 / (alpha * sample_weight.sum())``, unit weights by default.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Inputs.
+    y : array-like of int of shape (n_samples,)
+        Classes 0 and 1.
+    alpha : float, default=1e-4
+        Penalty, not negative. Without one, classes that can be separated have no
+        solution.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the mean, not negative; equal by default. Only ratios count.
+    fit_intercept : bool, default=True
+        Whether to fit b, which is not penalised.
+    tol : float, default=None
+        Residual to reach; 1e-9, or 1e-5 in single precision, by default.
+    max_iter : int, default=200
+        Iterations at most.
+    n_jobs : int, default=None
+        Threads; None and -1 mean all processors.
+
+    Returns
+    -------
+    result : KernelResult
+        ``solution`` is w, shape (n_features,), and ``intercept`` is b, shape (), or
+        None without one. ``residual`` is that of `matching_regression`.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together, NaN, a negative penalty or weight, labels
+        other than 0 and 1.
+
+    Examples
+    --------
+    >>> from liftnet.kernels import logistic_regression
+    >>> logistic_regression([[0.0], [1.0], [3.0]], [0, 1, 1], alpha=0.1).converged
+    True
+    """
+    X = _matrix("X", X)
+    y = _classes("y", y, X)
+    if y.max() > 1:
+        raise ValueError(f"y must hold the classes 0 and 1, got {y.max()}")
+    result = _smooth(
+        X,
+        y,
+        "logistic",
+        alpha,
+        sample_weight,
+        fit_intercept,
+        _effort(tol, (1e-9, 1e-5), X.dtype, max_iter, n_jobs),
+    )
+    return _column(result)
+
+
+def activation_block(
+    Z,
+    W,
+    b,
+    target,
+    *,
+    activation="relu",
+    penalty_weight=1.0,
+    next_activation=None,
+    next_penalty_weight=1.0,
+    divergence="fenchel",
+    loss=None,
+    tol=None,
+    max_iter=10_000,
+    n_jobs=None,
+):
+    r"""Activation block: the lifted variables of one layer, its neighbours fixed.
+
+    Solves, for every row z of `Z`,
+
+    .. math::
+        \min_x \lambda \left[ f(x) - \langle x, z \rangle \right] + h(W^\top x + b)
+
+    where φ = (f*)' is the activation of the layer and h the terms of the layer above:
+    λ⁺[f⁺*(v) - ⟨target, v⟩] of a hidden layer ("euclidean": ‖v‖²/2 in place of f⁺*), or
+    the loss of the output. With `activation` one of identity, relu, clipped_relu and
+    hard_tanh, and terms above that are quadratic (identity, "euclidean",
+    squared_error), it is `bounded_least_squares` and solved exactly. Otherwise Bregman
+    proximal-gradient steps [1]_, closed-form in pre-activation space, lower the
+    objective with each.
+
+    Parameters
+    ----------
+    Z : array-like of shape (n_samples, n_units)
+        Pre-activations of the layer.
+    W : array-like of shape (n_units, n_above)
+        Weights of the layer above.
+    b : array-like of shape (n_above,) or float
+        Its intercepts.
+    target : array-like of shape (n_samples, n_above) or array of int (n_samples,)
+        Lifted variables of the layer above, or the targets of `loss`: classes from 0
+        for "softmax" and "logistic", values for the others.
+    activation : str, default="relu"
+        Activation of the layer. Of step and sign the smooth neighbour is taken, as the
+        solvers do.
+    penalty_weight : float, default=1.0
+        λ, positive.
+    next_activation : str, default=None
+        Activation of a hidden layer above. Either this or `loss` is needed.
+    next_penalty_weight : float, default=1.0
+        λ⁺, positive.
+    divergence : {"fenchel", "euclidean"}, default="fenchel"
+        What ties the layer above to its pre-activations.
+    loss : str, default=None
+        Loss of an output above: softmax, logistic, squared_error, absolute_error or
+        huber, with its parameter in parentheses if wanted.
+    tol : float, default=None
+        Residual to reach; 1e-9, or 1e-5 in single precision, by default.
+    max_iter : int, default=2000
+        Iterations for one row at most.
+    n_jobs : int, default=None
+        Threads; None and -1 mean all processors.
+
+    Returns
+    -------
+    result : KernelResult
+        ``solution`` is x for all rows, shape (n_samples, n_units). ``residual`` is
+        ‖λ(u - z) + ∇h‖ / (λ‖z‖ + λ‖u‖ + ‖∇h‖) with x = φ(u), or that of
+        `bounded_least_squares`.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together, NaN, unknown names, weights that are not
+        positive, labels out of range, a divergence that is not defined for the
+        activation above, a loss of unbounded curvature.
+
+    References
+    ----------
+    .. [1] H. H. Bauschke, J. Bolte, M. Teboulle, "A descent lemma beyond Lipschitz
+       gradient continuity", Mathematics of Operations Research 42 (2017).
+
+    Examples
+    --------
+    >>> from liftnet.kernels import activation_block
+    >>> W, target = [[1.0], [1.0]], [[3.0]]
+    >>> activation_block([[0.0, -9.0]], W, 0.0, target, loss="squared_error").solution
+    array([[1.5, 0. ]])
+    """
+    Z = _matrix("Z", Z)
+    W = _matrix("W", W, like=Z)
+    if len(W) != Z.shape[1]:
+        raise ValueError(
+            f"W must have {Z.shape[1]} rows, as Z has columns, got {len(W)}"
+        )
+    b = _per_entry("b", b, W.shape[1], Z.dtype)
+    if (loss is None) == (next_activation is None):
+        raise ValueError("either loss or next_activation must be given, and not both")
+    for name, value in [("activation", activation), ("divergence", divergence)]:
+        if not isinstance(value, str):
+            raise ValueError(f"{name} must be a name, got {value!r}")
+    if loss in ("softmax", "logistic"):
+        target = _classes("target", target, Z, "Z")
+    else:
+        target = _matrix("target", target, like=Z)
+        if target.shape != (len(Z), W.shape[1]):
+            raise ValueError(
+                f"target must have shape {(len(Z), W.shape[1])}, got {target.shape}"
+            )
+    terms = {
+        "activation": activation,
+        "penalty_weight": _positive("penalty_weight", penalty_weight),
+        "next_activation": next_activation,
+        "next_penalty_weight": _positive("next_penalty_weight", next_penalty_weight),
+        "divergence": divergence,
+        "loss": loss,
+    }
+    effort = _effort(tol, (1e-9, 1e-5), Z.dtype, max_iter, n_jobs)
+    return KernelResult(*_core.activation_block(Z, W, b, target, terms, effort))
+
+
+def _smooth(X, y, loss, alpha, sample_weight, fit_intercept, effort, n_classes=0):
+    """Call the core for a regression with a smooth loss."""
+    if not isinstance(alpha, Real) or not 0 <= alpha < np.inf:
+        raise ValueError(f"alpha must be finite and not negative, got {alpha!r}")
+    solution, intercept, *report = _core.smooth_regression(
+        X,
+        y,
+        loss,
+        float(alpha),
+        effort,
+        n_classes=n_classes,
+        sample_weight=_weights(sample_weight, X),
+        fit_intercept=bool(fit_intercept),
+    )
+    return KernelResult(solution, *report, intercept if fit_intercept else None)
+
+
+def _column(result):
+    """Drop the axis of the only target."""
+    intercept = None if result.intercept is None else result.intercept[0]
+    return replace(result, solution=result.solution[:, 0], intercept=intercept)
+
+
 # Checks
+
+
+def _classes(name, y, X, other="X"):
+    """Check class indices from 0 on, one for each row."""
+    labels = np.asarray(y)
+    if labels.ndim != 1:
+        raise ValueError(f"{name} must have 1 dimension, got {labels.ndim}")
+    _same_rows(name, labels, other, X)
+    if labels.dtype.kind not in "iub":
+        raise ValueError(f"{name} must hold integers, got {labels.dtype}")
+    if (labels < 0).any() or (labels > 2**31).any():
+        bad = labels.min() if (labels < 0).any() else labels.max()
+        raise ValueError(f"{name} must hold classes from 0 on, got {bad}")
+    return np.ascontiguousarray(labels, dtype=np.uint32)
+
+
+def _positive(name, value):
+    if not isinstance(value, Real) or not 0 < value < np.inf:
+        raise ValueError(f"{name} must be finite and above 0, got {value!r}")
+    return float(value)
 
 
 def _matrix(name, array, *, like=None, dtype=None, vector=False):

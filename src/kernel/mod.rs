@@ -2,8 +2,15 @@
 
 pub mod activation_block;
 pub mod bounded_least_squares;
+pub mod class_regression;
+pub mod matching_regression;
 pub mod ridge;
+pub mod smooth_regression;
 pub mod weight_block;
+
+use crate::error::{Error, Result};
+use crate::real::Real;
+use ndarray::ArrayView1;
 
 /// How an iterative kernel ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,5 +60,33 @@ impl Stopping<'_> {
 impl std::fmt::Debug for Stopping<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stopping").field("tol", &self.tol).field("max_iter", &self.max_iter).finish()
+    }
+}
+
+fn check_vector<T: Real>(name: &'static str, vector: ArrayView1<'_, T>, len: usize) -> Result<()> {
+    if vector.len() != len {
+        let (got, expected) = (vec![vector.len()], format!("({len},)"));
+        return Err(Error::Shape { argument: name.into(), got, expected });
+    }
+    match vector.iter().enumerate().find(|(_, v)| !(v.is_finite() && **v >= T::zero())) {
+        Some((i, v)) => Err(Error::Parameter {
+            name,
+            got: format!("{v} at index {i}"),
+            allowed: "finite and not negative".into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_weights<T: Real>(weights: ArrayView1<'_, T>, n_samples: usize) -> Result<()> {
+    const NAME: &str = "sample_weight";
+    check_vector(NAME, weights, n_samples)?;
+    match weights.iter().all(|&w| w == T::zero()) {
+        true => Err(Error::Parameter {
+            name: NAME,
+            got: "zeros only".into(),
+            allowed: "positive for some sample".into(),
+        }),
+        false => Ok(()),
     }
 }

@@ -11,7 +11,7 @@
 //! from X itself and is improved by iterative refinement, because the squared matrix that is
 //! factored has squared the condition number.
 
-use super::Report;
+use super::{Report, check_vector, check_weights};
 use crate::error::{Error, Result};
 use crate::linalg::{Cholesky, Threads, add_upper_gram, mirror, product, pseudo_inverse};
 use crate::real::Real;
@@ -78,11 +78,7 @@ impl<'a, T: Real> RidgeFactor<'a, T> {
         let (n, d) = x.dim();
         check_vector("alpha", alpha, d)?;
         if let Some(weights) = sample_weight {
-            check_vector("sample_weight", weights, n)?;
-            if weights.iter().all(|&w| w == T::zero()) {
-                let (name, got) = ("sample_weight", "zeros only".into());
-                return Err(Error::Parameter { name, got, allowed: "positive for some sample".into() });
-            }
+            check_weights(weights, n)?;
         }
         let alpha = alpha.mapv(T::f64);
         let root_weights = sample_weight.map(|weights| weights.mapv(|w| w.f64().sqrt()));
@@ -298,20 +294,5 @@ fn scale_rows(a: &mut Array2<f64>, scale: &Array1<f64>, power: i32) {
     for (mut row, &s) in a.rows_mut().into_iter().zip(scale) {
         let s = s.powi(power);
         row.mapv_inplace(|v| v * s);
-    }
-}
-
-fn check_vector<T: Real>(name: &'static str, vector: ArrayView1<'_, T>, len: usize) -> Result<()> {
-    if vector.len() != len {
-        let (got, expected) = (vec![vector.len()], format!("({len},)"));
-        return Err(Error::Shape { argument: name.into(), got, expected });
-    }
-    match vector.iter().enumerate().find(|(_, v)| !(v.is_finite() && **v >= T::zero())) {
-        Some((i, v)) => Err(Error::Parameter {
-            name,
-            got: format!("{v} at index {i}"),
-            allowed: "finite and not negative".into(),
-        }),
-        None => Ok(()),
     }
 }

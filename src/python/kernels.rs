@@ -2,14 +2,21 @@
 
 use super::arrays::{Inputs, matrix, vector};
 use super::runner;
+use crate::activation::{ActivationKind, Divergence};
 use crate::error::Result;
+use crate::kernel::activation_block::{Above, ActivationBlock};
 use crate::kernel::bounded_least_squares::{BoundedLeastSquares, Bounds, bounded_least_squares};
+use crate::kernel::class_regression::{logistic_regression, softmax_regression};
+use crate::kernel::matching_regression::matching_regression;
 use crate::kernel::ridge::RidgeFactor;
+use crate::kernel::smooth_regression::{Affine, SmoothRegression};
 use crate::kernel::{Report, Stopping};
+use crate::loss::{LossKind, Targets};
 use crate::real::Real;
 use crate::solver::Control;
 use ndarray::{Array1, Array2, ArrayView2, CowArray};
-use numpy::{Element, IntoPyArray, PyReadonlyArray2};
+use numpy::{Element, IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -175,4 +182,158 @@ fn solve<'py, T: Real + Element>(
     let Report { n_iter, residual, converged } = solution.report;
     let coef = solution.coef.into_pyarray(py).into_any();
     Ok((coef, solution.intercept.into_pyarray(py).into_any(), n_iter, residual, converged))
+}
+
+#[pyfunction]
+#[pyo3(signature = (x, y, loss, alpha, effort, *, n_classes=0, sample_weight=None, fit_intercept=true))]
+#[allow(clippy::too_many_arguments)] // one for each of Python's
+pub fn smooth_regression<'py>(
+    x: &Bound<'py, PyAny>,
+    y: &Bound<'py, PyAny>,
+    loss: &str,
+    alpha: f64,
+    effort: &Bound<'py, PyDict>,
+    n_classes: usize,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    fit_intercept: bool,
+) -> PyResult<AffineAnswer<'py>> {
+    let effort = effort.extract()?;
+    let request = SmoothRequest { y, loss, alpha, effort, n_classes, sample_weight, fit_intercept };
+    match Inputs::borrow("X", x)? {
+        Inputs::F32(x) => request.solve(&x),
+        Inputs::F64(x) => request.solve(&x),
+    }
+}
+
+/// All but X, of whose precision the rest must be. `loss` is "logistic", "softmax" or "matching "
+/// with the name of an activation.
+struct SmoothRequest<'a, 'py> {
+    y: &'a Bound<'py, PyAny>,
+    loss: &'a str,
+    alpha: f64,
+    effort: PyEffort,
+    n_classes: usize,
+    sample_weight: Option<&'a Bound<'py, PyAny>>,
+    fit_intercept: bool,
+}
+
+impl<'py> SmoothRequest<'_, 'py> {
+    fn solve<T: Real + Element>(self, x: &PyReadonlyArray2<'py, T>) -> PyResult<AffineAnswer<'py>> {
+        let py = self.y.py();
+        let x = x.as_array();
+        let weights = self.sample_weight.map(|w| vector::<T>("sample_weight", w, SAME)).transpose()?;
+        let weights = weights.as_ref().map(|weights| weights.as_array());
+        let (alpha, fit_intercept) = (self.alpha, self.fit_intercept);
+        let (affine, report) = match self.loss.strip_prefix("matching ") {
+            Some(name) => {
+                let activation = ActivationKind::parse(name)?;
+                let y = matrix::<T>("Y", self.y)?;
+                let y = y.as_array();
+                self.effort.run(py, |stopping| {
+                    let problem = SmoothRegression::new(x, weights, alpha, fit_intercept)?;
+                    matching_regression(&problem, y, activation, stopping)
+                })?
+            }
+            None => {
+                let (loss, n_classes) = (LossKind::parse(self.loss)?, self.n_classes);
+                let y = vector::<u32>("y", self.y, CLASSES)?;
+                let y = contiguous(&y)?;
+                self.effort.run(py, |stopping| {
+                    let problem = SmoothRegression::new(x, weights, alpha, fit_intercept)?;
+                    match loss {
+                        LossKind::Logistic => logistic_regression(&problem, y, stopping),
+                        _ => softmax_regression(&problem, y, n_classes, stopping),
+                    }
+                })?
+            }
+        };
+        Ok(affine_answer(py, affine, report))
+    }
+}
+
+const CLASSES: &str = "a contiguous 1-d array of uint32 class indices";
+
+fn contiguous<'a>(classes: &'a PyReadonlyArray1<'_, u32>) -> PyResult<&'a [u32]> {
+    classes.as_slice().map_err(|_| PyTypeError::new_err("class indices must be contiguous, got gaps"))
+}
+
+fn affine_answer<T: Real + Element>(py: Python<'_>, affine: Affine<T>, report: Report) -> AffineAnswer<'_> {
+    let Report { n_iter, residual, converged } = report;
+    let coef = affine.coef.into_pyarray(py).into_any();
+    (coef, affine.intercept.into_pyarray(py).into_any(), n_iter, residual, converged)
+}
+
+#[pyfunction]
+pub fn activation_block<'py>(
+    z: &Bound<'py, PyAny>,
+    weights: &Bound<'py, PyAny>,
+    intercept: &Bound<'py, PyAny>,
+    target: &Bound<'py, PyAny>,
+    terms: &Bound<'py, PyDict>,
+    effort: &Bound<'py, PyDict>,
+) -> PyResult<Answer<'py>> {
+    let request =
+        BlockRequest { weights, intercept, target, terms: terms.extract()?, effort: effort.extract()? };
+    match Inputs::borrow("Z", z)? {
+        Inputs::F32(z) => request.solve(&z),
+        Inputs::F64(z) => request.solve(&z),
+    }
+}
+
+/// What ties the layer to its pre-activations and to the layer above.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct PyTerms {
+    activation: String,
+    penalty_weight: f64,
+    next_activation: Option<String>,
+    next_penalty_weight: f64,
+    divergence: String,
+    loss: Option<String>,
+}
+
+/// All but Z, of whose precision the rest must be.
+struct BlockRequest<'a, 'py> {
+    weights: &'a Bound<'py, PyAny>,
+    intercept: &'a Bound<'py, PyAny>,
+    target: &'a Bound<'py, PyAny>,
+    terms: PyTerms,
+    effort: PyEffort,
+}
+
+impl<'py> BlockRequest<'_, 'py> {
+    fn solve<T: Real + Element>(self, z: &PyReadonlyArray2<'py, T>) -> PyResult<Answer<'py>> {
+        let py = self.target.py();
+        let weights = matrix::<T>("W", self.weights)?;
+        let intercept = vector::<T>("b", self.intercept, SAME)?;
+        let loss = self.terms.loss.as_deref().map(LossKind::parse).transpose()?;
+        let divergence = Divergence::parse(&self.terms.divergence)?;
+        let lambda = self.terms.next_penalty_weight;
+        let (values, classes);
+        let above = match (loss, &self.terms.next_activation) {
+            (Some(loss), _) if !loss.is_regression() => {
+                classes = vector::<u32>("target", self.target, CLASSES)?;
+                Above::Output { loss, targets: Targets::Classes(contiguous(&classes)?) }
+            }
+            (Some(loss), _) => {
+                values = matrix::<T>("target", self.target)?;
+                Above::Output { loss, targets: Targets::Values(values.as_array()) }
+            }
+            (None, name) => {
+                let activation = ActivationKind::parse(name.as_deref().unwrap_or("identity"))?;
+                values = matrix::<T>("target", self.target)?;
+                Above::Hidden { activation, divergence, lambda, targets: values.as_array() }
+            }
+        };
+        let block = ActivationBlock {
+            activation: ActivationKind::parse(&self.terms.activation)?,
+            lambda: self.terms.penalty_weight,
+            weights: weights.as_array(),
+            intercept: intercept.as_array(),
+            above,
+        };
+        let z = z.as_array();
+        let (x, report) = self.effort.run(py, |stopping| block.solve(z, stopping))?;
+        Ok(answer(x.into_pyarray(py).into_any(), report))
+    }
 }

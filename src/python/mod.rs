@@ -31,7 +31,7 @@ pub mod _core {
     #[pymodule_export]
     use super::fit::{FitResult, fit};
     #[pymodule_export]
-    use super::kernels::{RidgeFactorization, box_least_squares};
+    use super::kernels::{RidgeFactorization, activation_block, box_least_squares, smooth_regression};
     #[pymodule_export]
     use super::predict::{check_targets, decision_function, first_non_finite, inverse_link};
 }
