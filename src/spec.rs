@@ -5,7 +5,8 @@
 //! | parameter | default | rationale |
 //! |---|---|---|
 //! | `alpha` | see [`auto_alpha`] | divided by n, as in scikit-learn: small tables want a penalty in proportion to 1/n, large sets more |
-//! | `solver` | batch for classes of up to [`TINY`] samples unless a batch size or a step is chosen, else stochastic | a little more accurate there, with better probabilities; the stochastic one is faster |
+//! | `penalties` | ridge | nothing beyond alpha |
+//! | `solver` | batch for classes of up to [`TINY`] samples unless a batch size, a step or a penalty is chosen, else stochastic | a little more accurate there, with better probabilities; the stochastic one is faster |
 //! | `penalty_weight` | 10; 3 in the batch solver for more than [`NARROW`] features | λ: large enough that an activation block moves x by a small step, small enough for single precision; the batch solver, whose lifted variables move with the weights, wants them looser |
 //! | `batch_size` | n/100 to the nearest power of two in 32..512, less for a run of few passes | many steps on small tables, efficient products on large ones |
 //! | `max_iter` | see [`auto_max_iter`]; [`BATCH_SWEEPS`] | steps grow more slowly than n |
@@ -17,6 +18,7 @@
 use crate::activation::{ActivationKind, Divergence};
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
+use crate::penalty::PenaltyKind;
 
 /// The algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +129,8 @@ pub struct Spec {
     pub activations: Vec<ActivationKind>,
     pub divergence: Divergence,
     pub alpha: Option<f64>,
+    /// One for all layers, or one for each.
+    pub penalties: Vec<PenaltyKind>,
     pub penalty_weight: Option<f64>,
     pub scaling: Scaling,
     pub components: Components,
@@ -162,6 +166,10 @@ pub struct Options {
     pub divergence: Divergence,
     /// Ridge penalty on the weights, already divided by the number of samples.
     pub ridge: f64,
+    /// Penalty beyond the ridge of each layer, strengths already divided by the number of samples.
+    pub penalties: Vec<PenaltyKind>,
+    /// By what the weights of each output are multiplied after training, where that is not 1.
+    pub output_gains: Option<Vec<f64>>,
     /// λ, the weight of the divergence that ties a lifted variable to its layer.
     pub penalty_weight: f64,
     /// How inputs are scaled.
@@ -207,7 +215,10 @@ impl Spec {
         }
         let activations = one_for_each(&self.activations, self.hidden_layer_sizes.len())?;
         activations.iter().try_for_each(|&kind| self.divergence.check(kind))?;
-        let plain = self.batch_size.is_none() && self.learning_rate.is_none() && !self.loss.is_regression();
+        let plain = self.batch_size.is_none()
+            && self.learning_rate.is_none()
+            && !self.loss.is_regression()
+            && self.penalties.iter().all(|kind| *kind == PenaltyKind::Ridge);
         let solver = match self.solver {
             Solver::Auto if n <= TINY && plain => Solver::Batch,
             Solver::Auto => Solver::Stochastic,
@@ -216,6 +227,7 @@ impl Spec {
         // Where it is asked for, a sample of weight 2 counts as two samples.
         let count = self.total_weight.filter(|_| self.solver == Solver::Batch).unwrap_or(n as f64);
         let alpha = self.alpha.unwrap_or_else(|| auto_alpha(count));
+        let penalties = penalties(&self.penalties, self.hidden_layer_sizes.len() + 1, count)?;
         require(alpha >= 0.0 && alpha.is_finite(), "alpha", alpha, "finite and at least 0")?;
         let penalty_weight = self.penalty_weight.unwrap_or(match solver {
             Solver::Batch if d > NARROW => 3.0,
@@ -240,6 +252,25 @@ impl Spec {
                 require(share > 0.0 && share < 1.0, "n_components", share, "a share in (0, 1)")?;
             }
             Components::Auto | Components::All => {}
+        }
+        if solver == Solver::Batch
+            && let Some(kind) = penalties.iter().find(|kind| **kind != PenaltyKind::Ridge)
+        {
+            return Err(Error::Parameter {
+                name: "penalty",
+                got: kind.to_string(),
+                allowed: "None or 'ridge' with solver='batch'".into(),
+            });
+        }
+        if penalties[0].is_elementwise()
+            && let Components::Count(_) | Components::Share(_) = self.components
+        {
+            return Err(Error::Parameter {
+                name: "n_components",
+                got: "a choice of directions".into(),
+                allowed: format!("'auto' or None where penalty is '{}' on the first layer", penalties[0])
+                    .into(),
+            });
         }
         let max_iter = self.max_iter.unwrap_or_else(|| match solver {
             Solver::Batch => BATCH_SWEEPS,
@@ -269,6 +300,8 @@ impl Spec {
             activations,
             divergence: self.divergence,
             ridge: alpha / count,
+            penalties,
+            output_gains: None,
             penalty_weight,
             scaling: self.scaling,
             components: self.components,
@@ -299,6 +332,21 @@ fn one_for_each(given: &[ActivationKind], n_hidden: usize) -> Result<Vec<Activat
             allowed: format!("one name, or one for each of {n_hidden} hidden layers").into(),
         }),
     }
+}
+
+fn penalties(given: &[PenaltyKind], n_layers: usize, count: f64) -> Result<Vec<PenaltyKind>> {
+    let each = match given {
+        [one] => vec![*one; n_layers],
+        _ if given.len() == n_layers => given.to_vec(),
+        _ => {
+            return Err(Error::Parameter {
+                name: "penalty",
+                got: format!("{} entries", given.len()),
+                allowed: format!("one for all, or one for each of {n_layers} layers").into(),
+            });
+        }
+    };
+    Ok(each.into_iter().map(|kind| kind.per_sample(count)).collect())
 }
 
 fn require(holds: bool, name: &'static str, got: impl ToString, allowed: &'static str) -> Result<()> {

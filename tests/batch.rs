@@ -4,6 +4,7 @@
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
+use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Silent, Solution, Status, batch};
@@ -69,6 +70,7 @@ impl<T: Real> Table<T> {
             activations: vec![ActivationKind::Tanh],
             divergence: Divergence::Fenchel,
             alpha: Some(0.1),
+            penalties: vec![PenaltyKind::Ridge],
             penalty_weight: None,
             scaling: Scaling::Feature,
             components: Components::All,

@@ -63,7 +63,7 @@ const TABLE: &[(&str, bool, bool, bool)] = &[
 ];
 
 fn make<T: Real>(text: &str) -> Box<dyn Penalty<T>> {
-    PenaltyKind::parse(text).unwrap().make(None).unwrap()
+    PenaltyKind::parse(text).unwrap().make(None, None).unwrap()
 }
 
 fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
@@ -305,7 +305,7 @@ fn tightening_ends_at_the_final_set<T: Real>() {
 fn bounds_follow_the_scale_of_the_rows<T: Real>() {
     let scale = array![1e4, 1.0, 1e-4, 0.0].mapv(T::of);
     let w = normal::<T>(4, 50, 2).mapv(|v| v * T::of(1e5));
-    let mut penalty = PenaltyKind::Box { lower: -0.5, upper: 2.0 }.make(Some(scale.view())).unwrap();
+    let mut penalty = PenaltyKind::Box { lower: -0.5, upper: 2.0 }.make(Some(scale.view()), None).unwrap();
     let (p, _) = prox(penalty.as_mut(), 1.0, &w);
     assert_eq!(p.row(3), w.row(3), "a row that does not act is free");
     for (row, &scale) in p.rows().into_iter().zip(&scale).take(3) {
@@ -341,6 +341,22 @@ fn empty_spectra_and_zeros_are_fixed_points<T: Real>() {
 }
 
 #[test]
+fn bounds_follow_the_gains_of_the_columns() {
+    let (rows, columns) = (array![2.0, 0.5], [1.0, 10.0, 100.0]);
+    let kind = PenaltyKind::Box { lower: -1.0, upper: 3.0 };
+    let mut penalty = kind.make(Some(rows.view()), Some(&columns)).unwrap();
+    for (fill, bound) in [(1e3, 3.0), (-1e3, -1.0)] {
+        let mut w = Array2::from_elem((2, 3), fill);
+        penalty.prox(1.0, w.view_mut()).unwrap();
+        assert_eq!(penalty.value(w.view()).unwrap(), 0.0);
+        for ((i, j), &w) in w.indexed_iter() {
+            assert!((w * rows[i] * columns[j] - bound).abs() < 1e-12);
+        }
+        assert_eq!(penalty.value((&w * 1.01).view()).unwrap(), f64::INFINITY);
+    }
+}
+
+#[test]
 fn notation_is_read_and_written() {
     for (text, kind) in [
         ("ridge", PenaltyKind::Ridge),
@@ -357,7 +373,7 @@ fn notation_is_read_and_written() {
         assert_eq!(PenaltyKind::parse(text).unwrap(), kind, "{text}");
         assert_eq!(PenaltyKind::parse(&kind.to_string()).unwrap(), kind, "{kind}");
     }
-    assert!(PenaltyKind::Ridge.make::<f64>(None).is_none());
+    assert!(PenaltyKind::Ridge.make::<f64>(None, None).is_none());
 }
 
 #[test]
@@ -398,7 +414,7 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn strengths_are_divided_by_the_samples_and_sets_are_not() {
-    let per_sample = |text: &str| PenaltyKind::parse(text).unwrap().per_sample(4).to_string();
+    let per_sample = |text: &str| PenaltyKind::parse(text).unwrap().per_sample(4.0).to_string();
     assert_eq!(per_sample("l1(1)"), "l1(0.25)");
     assert_eq!(per_sample("elastic_net(2, 0.3)"), "elastic_net(0.5, 0.3)");
     assert_eq!(per_sample("nuclear(2)"), "nuclear(0.5)");
@@ -412,7 +428,7 @@ proptest! {
     fn sparse_share_is_exact(rows in 1usize..30, columns in 1usize..30, percent in 0u32..100) {
         let share = f64::from(percent) / 100.0;
         let w = normal::<f32>(rows, columns, 1);
-        let (p, _) = prox(PenaltyKind::Sparse { share }.make(None).unwrap().as_mut(), 1.0, &w);
+        let (p, _) = prox(PenaltyKind::Sparse { share }.make(None, None).unwrap().as_mut(), 1.0, &w);
         let zeros = p.iter().filter(|v| **v == 0.0).count();
         // In whole numbers: the least count of at least this share.
         let expected = (rows * columns * percent as usize).div_ceil(100);

@@ -6,6 +6,7 @@ use liftnet::error::Error;
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
 use liftnet::network::Network;
+use liftnet::penalty::PenaltyKind;
 use liftnet::problem::{Problem, first_non_finite};
 use liftnet::real::Real;
 use liftnet::spec::{Components, Scaling, Solver, Spec};
@@ -292,6 +293,7 @@ fn spec() -> Spec {
         activations: vec![ActivationKind::Relu],
         divergence: Divergence::Fenchel,
         alpha: None,
+        penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),
         scaling: Scaling::Auto,
         components: Components::Auto,

@@ -6,6 +6,7 @@ use liftnet::error::Error;
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
 use liftnet::network::Network;
+use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Control, PassReport, Silent, Solution, Status, stochastic};
@@ -110,6 +111,7 @@ impl<T: Real> Table<T> {
             activations: vec![ActivationKind::Relu],
             divergence: Divergence::Fenchel,
             alpha: Some(0.01),
+            penalties: vec![PenaltyKind::Ridge],
             penalty_weight: Some(10.0),
             scaling: Scaling::Auto,
             components: Components::All,

@@ -43,6 +43,8 @@ class LiftedMLPBase(BaseEstimator):
         "accelerate": ["boolean"],
         "diagnostics": ["boolean"],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        # Notation and number are checked by the core.
+        "penalty": [None, str, "array-like"],
         "batch_size": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -84,6 +86,7 @@ class LiftedMLPBase(BaseEstimator):
         divergence="fenchel",
         penalty_weight="auto",
         alpha="auto",
+        penalty=None,
         batch_size="auto",
         learning_rate_init="auto",
         momentum=0.9,
@@ -108,6 +111,7 @@ class LiftedMLPBase(BaseEstimator):
         self.divergence = divergence
         self.penalty_weight = penalty_weight
         self.alpha = alpha
+        self.penalty = penalty
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.momentum = momentum
@@ -160,6 +164,19 @@ class LiftedMLPBase(BaseEstimator):
                 _core.activation_info(name)
         return [_core.activation_info(name).text for name in names]
 
+    def _penalties(self):
+        """Penalty of all layers, or of each, in the core's notation."""
+        entries = self.penalty
+        if entries is None or isinstance(entries, str):
+            entries = [entries]
+        for entry in entries:
+            if entry is not None and not isinstance(entry, str):
+                raise ValueError(
+                    "penalty must be None, a string such as 'l1(0.1)', or a sequence "
+                    f"of these with one entry for each layer, got {self.penalty!r}"
+                )
+        return ["ridge" if entry is None else str(entry) for entry in entries]
+
     def _damping_pair(self):
         """Damping of the input layer and of the others, or None for automatic."""
         if self.damping == "auto":
@@ -184,6 +201,7 @@ class LiftedMLPBase(BaseEstimator):
             "activation": self._activations(),
             "divergence": self.divergence,
             "alpha": automatic(self.alpha),
+            "penalty": self._penalties(),
             "penalty_weight": automatic(self.penalty_weight),
             "solver": self.solver,
             "accelerate": bool(self.accelerate),

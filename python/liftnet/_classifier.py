@@ -22,7 +22,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         \frac1n \sum_i s_i \Big[\ell(y_i, W_L^\top x_{L-1,i} + b_L)
         + \lambda \sum_{l<L} D(x_{l,i}, W_l^\top x_{l-1,i} + b_l)\Big]
-        + \frac{\alpha}{2n} \sum_l \|W_l\|^2
+        + \frac{\alpha}{2n} \sum_l \|W_l\|^2 + \sum_l P_l(W_l)
 
     over weights and activations in turn, a mini-batch at a time. Every block is a
     convex problem; the weight blocks are solved in the metric of their inputs' Gram
@@ -56,8 +56,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         "stochastic" steps after each mini-batch. "batch" solves its blocks for
         all samples in every sweep: deterministic, its objective never rises, and a
         weight of 2 is the same as a sample twice. "auto" is "batch" for up to 500
-        samples, unless ``batch_size`` or ``learning_rate_init`` is given; only ratios
-        of weights count then.
+        samples, unless ``batch_size``, ``learning_rate_init`` or ``penalty`` is given;
+        only ratios of weights count then. "batch" itself takes no ``penalty`` yet.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
@@ -73,6 +73,27 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         when added to the loss. "auto" is 3 for up to 5,000 samples and grows with the
         square root of their number beyond. The first layer is penalised in the
         coordinates of the input map, in which its metric is the identity.
+    penalty : str, None, or sequence of these, default=None
+        Penalty on the weights beyond ``alpha``, or the set that they are held in; one
+        for all layers, or one for each (hidden layers and output). None or "ridge" is
+        nothing. Intercepts are free.
+
+        - "l1(strength)", "elastic_net(strength, l1_ratio=0.5)", "nuclear(strength)":
+          strength :math:`\ge 0` times :math:`\sum |w|`, a mixture of that and
+          :math:`\frac12 \sum w^2` as in scikit-learn, or the sum of the singular
+          values; divided by the number of samples when added to the loss, as ``alpha``
+          is. In the first layer they act on the weights of the centred and scaled
+          features, "nuclear" on those of the input map.
+        - "nonnegative", "box(lower, upper)": bounds on every weight, perhaps
+          ``inf``.
+        - "rank(limit)": at most this rank, to rounding.
+        - "sparse(share)": at least this share of the layer's weights is exactly 0.
+
+        ``coefs_``, which act on raw inputs, satisfy bounds (rounded to their precision)
+        and shares of zeros exactly. "rank" and "sparse" are no convex sets: they are
+        tightened over the first half of the run. A penalty on single weights of the
+        first layer trains it in all features, whatever their number, and therefore
+        needs ``n_components`` "auto" or None.
     batch_size : int or "auto", default="auto"
         Samples in a step; "auto" is a hundredth of the samples to the nearest power
         of two, within 32 and 512, and less for a run of few passes.

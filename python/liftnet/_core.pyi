@@ -34,6 +34,7 @@ class Options(TypedDict):
     activation: Sequence[str]
     divergence: str
     alpha: float | None
+    penalty: Sequence[str]
     penalty_weight: float | None
     solver: str
     accelerate: bool

@@ -71,6 +71,27 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         when added to the loss. "auto" is 3 for up to 5,000 samples and grows with the
         square root of their number beyond. The first layer is penalised in the
         coordinates of the input map, in which its metric is the identity.
+    penalty : str, None, or sequence of these, default=None
+        Penalty on the weights beyond ``alpha``, or the set that they are held in; one
+        for all layers, or one for each (hidden layers and output). None or "ridge" is
+        nothing. Intercepts are free.
+
+        - "l1(strength)", "elastic_net(strength, l1_ratio=0.5)", "nuclear(strength)":
+          strength :math:`\ge 0` times :math:`\sum |w|`, a mixture of that and
+          :math:`\frac12 \sum w^2` as in scikit-learn, or the sum of the singular
+          values; divided by the number of samples when added to the loss, as ``alpha``
+          is, in units of scaled targets. In the first layer they act on the weights of
+          the centred and scaled features, "nuclear" on those of the input map.
+        - "nonnegative", "box(lower, upper)": bounds on every weight, perhaps
+          ``inf``.
+        - "rank(limit)": at most this rank, to rounding.
+        - "sparse(share)": at least this share of the layer's weights is exactly 0.
+
+        ``coefs_``, which act on raw inputs, satisfy bounds (rounded to their precision)
+        and shares of zeros exactly. "rank" and "sparse" are no convex sets: they are
+        tightened over the first half of the run. A penalty on single weights of the
+        first layer trains it in all features, whatever their number, and therefore
+        needs ``n_components`` "auto" or None.
     batch_size : int or "auto", default="auto"
         Samples in a step; "auto" is a hundredth of the samples to the nearest power
         of two, within 32 and 512, and less for a run of few passes.
@@ -202,6 +223,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         divergence="fenchel",
         penalty_weight="auto",
         alpha="auto",
+        penalty=None,
         batch_size="auto",
         learning_rate_init="auto",
         momentum=0.9,
@@ -227,6 +249,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             divergence=divergence,
             penalty_weight=penalty_weight,
             alpha=alpha,
+            penalty=penalty,
             batch_size=batch_size,
             learning_rate_init=learning_rate_init,
             momentum=momentum,

@@ -4,6 +4,7 @@ pub mod activation_block;
 pub mod bounded_least_squares;
 pub mod class_regression;
 pub mod matching_regression;
+pub mod proximal_weight_block;
 pub mod ridge;
 pub mod smooth_regression;
 pub mod weight_block;

@@ -64,6 +64,12 @@ pub fn inverse_metric<T: Real>(
     ridge: f64,
     threads: Threads,
 ) -> Result<Array2<T>> {
+    damped_inverse(gram, &metric_damping(gram, damping, ridge), threads)
+}
+
+/// The diagonal that [`inverse_metric`] adds to G: (ε·mean(diag G) + ridge), next to nothing for the
+/// intercept.
+pub fn metric_damping<T: Real>(gram: ArrayView2<'_, T>, damping: f64, ridge: f64) -> Vec<T> {
     let n_inputs = gram.nrows() - 1;
     let trace: f64 = gram.diag().iter().take(n_inputs).map(|v| v.f64()).sum();
     let mean = trace / n_inputs as f64;
@@ -71,7 +77,7 @@ pub fn inverse_metric<T: Real>(
     let damping = (damping * mean).max(1e-6) + ridge;
     let mut diagonal = vec![T::of(damping); n_inputs + 1];
     diagonal[n_inputs] = T::of(1e-4);
-    damped_inverse(gram, &diagonal, threads)
+    diagonal
 }
 
 /// (c G + ridge I)⁻¹ gradient, and ⟨gradient, step⟩: the step that minimises the majoriser of the

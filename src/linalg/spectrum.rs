@@ -97,6 +97,28 @@ pub fn largest_eigenvalue<T: Real>(a: ArrayView2<'_, T>) -> f64 {
     1.02 * bound
 }
 
+/// About an upper bound of the largest eigenvalue of a symmetric positive semidefinite matrix: a power
+/// iteration and a twentieth, but no more than the largest sum of a row's absolute values.
+pub fn spectral_bound<T: Real>(matrix: ArrayView2<'_, T>) -> f64 {
+    const STEPS: usize = 20;
+    let bound = matrix.rows().into_iter().map(|row| row.iter().map(|v| v.f64().abs()).sum::<f64>());
+    let bound = bound.fold(0.0, f64::max);
+    let n = matrix.nrows();
+    // No eigenvector of any matrix that we meet is orthogonal to this.
+    let mut v = Array2::from_shape_fn((n, 1), |(i, _)| T::of(1.0 + 0.5 * (1.7 * i as f64).sin()));
+    let mut image = Array2::zeros((n, 1));
+    let mut value = 0.0;
+    for _ in 0..STEPS {
+        let norm = v.iter().map(|v| v.f64() * v.f64()).sum::<f64>().sqrt();
+        v.map_inplace(|v| *v /= T::of(norm));
+        product(T::one(), matrix, v.view(), T::zero(), image.view_mut(), Threads::One);
+        value = image.iter().zip(&v).map(|(a, b)| a.f64() * b.f64()).sum();
+        std::mem::swap(&mut v, &mut image);
+    }
+    let guess: f64 = 1.05 * value;
+    if guess.is_finite() && guess > 0.0 { guess.min(bound) } else { bound }
+}
+
 fn orthonormal(block: &Array2<f64>) -> Result<Array2<f64>> {
     let (q, _) = block.qr().map_err(|error| failed(block.ncols(), &error))?;
     Ok(q)

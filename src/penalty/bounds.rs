@@ -3,61 +3,74 @@
 use super::Penalty;
 use crate::error::Result;
 use crate::real::Real;
-use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Zip};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
 
-/// lower ≤ w ≤ upper, the same for all weights or for each row of its own.
+/// lower ≤ w ≤ upper, the same for all weights or for each of its own.
 #[derive(Debug, Clone)]
 pub struct Bounds<T> {
-    /// One entry for all rows, or one a row.
-    lower: Array1<T>,
-    upper: Array1<T>,
+    /// `(1 or n_inputs, 1 or n_units)`.
+    lower: Array2<T>,
+    upper: Array2<T>,
 }
 
 impl<T: Real> Bounds<T> {
     /// The same bounds for every weight, rounded to this precision.
     pub fn new(lower: f64, upper: f64) -> Self {
-        Self { lower: Array1::from_elem(1, T::of(lower)), upper: Array1::from_elem(1, T::of(upper)) }
+        Self::scaled(lower, upper, None, None)
     }
 
-    /// Bounds on scale·w, where row i has scale `scale[i]` ≥ 0; a row of scale 0 is free.
-    pub fn scaled(lower: f64, upper: f64, scale: ArrayView1<'_, T>) -> Self {
-        let bound = |bound: f64, free: T| {
-            scale.mapv(|scale| if scale > T::zero() { T::of(bound / scale.f64()) } else { free })
+    /// Bounds on w·row·column with factors of 0 or more; where one is 0, w is free.
+    pub fn scaled(lower: f64, upper: f64, rows: Option<ArrayView1<'_, T>>, columns: Option<&[f64]>) -> Self {
+        let rows = rows.map_or(vec![1.0], |rows| rows.iter().map(|v| v.f64()).collect());
+        let columns = columns.unwrap_or(&[1.0]);
+        let bound = |bound: f64, free: f64| {
+            Array2::from_shape_fn((rows.len(), columns.len()), |(i, j)| {
+                let scale = rows[i] * columns[j];
+                T::of(if scale > 0.0 { bound / scale } else { free })
+            })
         };
-        Self { lower: bound(lower, T::neg_infinity()), upper: bound(upper, T::infinity()) }
+        Self { lower: bound(lower, f64::NEG_INFINITY), upper: bound(upper, f64::INFINITY) }
     }
 
-    fn broadcast<'a>(bound: &'a Array1<T>, rows: usize) -> ArrayView1<'a, T> {
-        let given: ArrayView1<'a, T> = bound.view();
-        // One bound for all rows; other lengths are those of the weights.
-        bound.broadcast(rows).unwrap_or(given)
+    /// Calls `each` with the weights of a row and their bounds, one or as many.
+    fn rows<R: Iterator>(&self, rows: R, mut each: impl FnMut(R::Item, &[T], &[T])) {
+        let last = self.lower.nrows() - 1;
+        for (i, row) in rows.enumerate() {
+            let i = i.min(last);
+            if let (Some(lower), Some(upper)) = (self.lower.row(i).to_slice(), self.upper.row(i).to_slice()) {
+                each(row, lower, upper);
+            }
+        }
     }
 }
 
 impl<T: Real> Penalty<T> for Bounds<T> {
     fn value(&self, weights: ArrayView2<'_, T>) -> Result<f64> {
-        let rows = weights.nrows();
-        let (lower, upper) = (Self::broadcast(&self.lower, rows), Self::broadcast(&self.upper, rows));
-        let inside = weights
-            .axis_iter(Axis(0))
-            .zip(lower.iter().zip(upper))
-            .all(|(row, (&lower, &upper))| row.iter().all(|&w| lower <= w && w <= upper));
+        let mut inside = true;
+        self.rows(weights.rows().into_iter(), |row, lower, upper| {
+            let bounds = lower.iter().zip(upper).cycle();
+            inside &= row.iter().zip(bounds).all(|(w, (lower, upper))| lower <= w && w <= upper);
+        });
         Ok(if inside { 0.0 } else { f64::INFINITY })
     }
 
     fn prox(&mut self, _step: f64, mut weights: ArrayViewMut2<'_, T>) -> Result<f64> {
-        let rows = weights.nrows();
-        let (lower, upper) = (Self::broadcast(&self.lower, rows), Self::broadcast(&self.upper, rows));
-        Zip::from(weights.rows_mut()).and(lower).and(upper).for_each(|mut row, &lower, &upper| {
-            row.map_inplace(|w| {
-                *w = if *w < lower {
-                    lower
-                } else if *w > upper {
-                    upper
-                } else {
-                    *w
+        let clip = |w: &mut T, lower: T, upper: T| {
+            *w = if *w < lower {
+                lower
+            } else if *w > upper {
+                upper
+            } else {
+                *w
+            };
+        };
+        self.rows(weights.rows_mut().into_iter(), |mut row, lower, upper| match (lower, upper) {
+            (&[lower], &[upper]) => row.map_inplace(|w| clip(w, lower, upper)),
+            _ => {
+                for (w, (&lower, &upper)) in row.iter_mut().zip(lower.iter().zip(upper)) {
+                    clip(w, lower, upper);
                 }
-            });
+            }
         });
         Ok(0.0)
     }

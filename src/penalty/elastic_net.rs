@@ -18,20 +18,15 @@ impl ElasticNet {
         Self { absolute: strength * l1_ratio, square: strength * (1.0 - l1_ratio) }
     }
 
-    fn of<T: Real>(&self, row: &mut dyn Iterator<Item = T>) -> f64 {
-        let (mut absolute, mut square) = (0.0, 0.0);
-        for w in row {
-            let w = w.f64();
-            absolute += w.abs();
-            square += w * w;
-        }
+    fn of<T: Real>(&self, weights: impl Iterator<Item = T>) -> f64 {
+        let (absolute, square) = weights.map(T::f64).fold((0.0, 0.0), |(a, s), w| (a + w.abs(), s + w * w));
         self.absolute * absolute + 0.5 * self.square * square
     }
 }
 
 impl<T: Real> Penalty<T> for ElasticNet {
     fn value(&self, weights: ArrayView2<'_, T>) -> Result<f64> {
-        Ok(weights.rows().into_iter().map(|row| self.of(&mut row.iter().copied())).sum())
+        Ok(weights.rows().into_iter().map(|row| self.of(row.iter().copied())).sum())
     }
 
     /// Soft threshold at step·absolute, then division by 1 + step·square.

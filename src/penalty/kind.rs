@@ -113,8 +113,7 @@ impl PenaltyKind {
 
     /// The same with its strength divided by `n`, for a mean over `n` samples; sets stay as they are.
     #[must_use]
-    pub fn per_sample(self, n: usize) -> Self {
-        let n = n as f64;
+    pub fn per_sample(self, n: f64) -> Self {
         match self {
             Self::L1 { strength } => Self::L1 { strength: strength / n },
             Self::ElasticNet { strength, l1_ratio } => Self::ElasticNet { strength: strength / n, l1_ratio },
@@ -131,13 +130,14 @@ impl PenaltyKind {
 
     /// The working object; `None` for the ridge.
     ///
-    /// Bounds are on scale·W, where `scale` has an entry of 0 or more for each row; everything else
-    /// acts on W.
-    pub fn make<T: Real>(self, scale: Option<ArrayView1<'_, T>>) -> Option<Box<dyn Penalty<T>>> {
-        let bounds = |lower: f64, upper: f64| match scale {
-            Some(scale) => Bounds::scaled(lower, upper, scale),
-            None => Bounds::new(lower, upper),
-        };
+    /// Bounds are on the weights w·row·column, with a factor of 0 or more for each row and column
+    /// where given; everything else acts on the weights w themselves.
+    pub fn make<T: Real>(
+        self,
+        rows: Option<ArrayView1<'_, T>>,
+        columns: Option<&[f64]>,
+    ) -> Option<Box<dyn Penalty<T>>> {
+        let bounds = |lower: f64, upper: f64| Bounds::scaled(lower, upper, rows, columns);
         Some(match self {
             Self::Ridge => return None,
             Self::L1 { strength } => Box::new(ElasticNet::new(strength, 1.0)),

@@ -51,8 +51,14 @@ pub trait Penalty<T: Real>: Send + Sync + std::fmt::Debug {
     /// [`crate::error::Error::Factorisation`] when LAPACK fails.
     fn prox(&mut self, step: f64, weights: ArrayViewMut2<'_, T>) -> Result<f64>;
 
-    /// [`Penalty::prox`] within the convex piece of the set that the last call of `prox` chose, for
-    /// the steps that follow it on the same problem.
+    /// For a set made of convex pieces: chooses the one nearest to these weights, to which
+    /// [`Penalty::prox_again`] then keeps. False where there is no such choice.
+    fn choose(&mut self, _weights: ArrayView2<'_, T>) -> bool {
+        false
+    }
+
+    /// [`Penalty::prox`] within the convex piece that the last call of `prox` or `choose` chose, for
+    /// several steps on one problem.
     ///
     /// # Errors
     /// As [`Penalty::prox`].

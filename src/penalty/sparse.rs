@@ -29,7 +29,7 @@ impl<T: Real> Sparse<T> {
     }
 
     /// Chooses the largest in magnitude; of equal ones the first.
-    fn choose(&mut self, weights: ArrayView2<'_, T>) {
+    fn choose_largest(&mut self, weights: ArrayView2<'_, T>) {
         let all = weights.len();
         let allowed = self.allowed(all);
         self.kept.clear();
@@ -65,9 +65,14 @@ impl<T: Real> Penalty<T> for Sparse<T> {
 
     /// Hard threshold: the nearest matrix with so many zeros.
     fn prox(&mut self, _step: f64, weights: ArrayViewMut2<'_, T>) -> Result<f64> {
-        self.choose(weights.view());
+        self.choose_largest(weights.view());
         self.hold(weights);
         Ok(0.0)
+    }
+
+    fn choose(&mut self, weights: ArrayView2<'_, T>) -> bool {
+        self.choose_largest(weights);
+        true
     }
 
     /// The weights chosen stay the same: a linear space.

@@ -5,6 +5,7 @@ use super::runner;
 use crate::activation::Divergence;
 use crate::error::{Error, Result};
 use crate::loss::{LossKind, Targets};
+use crate::penalty::PenaltyKind;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::solver::{PassReport, Solution, Status, batch, stochastic, with_standard_targets};
@@ -23,6 +24,7 @@ pub struct PySpec {
     activation: Vec<String>,
     divergence: String,
     alpha: Option<f64>,
+    penalty: Vec<String>,
     penalty_weight: Option<f64>,
     solver: String,
     accelerate: bool,
@@ -80,6 +82,7 @@ impl PySpec {
             activations: activations(&self.activation)?,
             divergence: Divergence::parse(&self.divergence)?,
             alpha: self.alpha,
+            penalties: self.penalty.iter().map(|text| PenaltyKind::parse(text)).collect::<Result<_>>()?,
             penalty_weight: self.penalty_weight,
             scaling: Scaling::parse(&self.scale)?,
             components: self.n_components.0,
@@ -190,10 +193,10 @@ impl<'py> Request<'py> {
             }
             let held_out = held_out.map(|(x, y)| Problem::new(x, y, None, n_outputs, loss)).transpose()?;
             let (start, held_out) = (start.as_ref(), held_out.as_ref());
-            with_standard_targets(&problem, loss, start, held_out, |problem, start, held_out| {
+            with_standard_targets(&problem, &options, start, held_out, |problem, options, start, held_out| {
                 match options.solver {
-                    Solver::Batch => batch(problem, &options, start, held_out, control),
-                    _ => stochastic(problem, &options, start, held_out, control),
+                    Solver::Batch => batch(problem, options, start, held_out, control),
+                    _ => stochastic(problem, options, start, held_out, control),
                 }
             })
         })?;

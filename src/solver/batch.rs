@@ -104,7 +104,7 @@ pub fn batch<T: Real>(
     let mut layers = descent.layers;
     progress.restore_best(&mut layers);
     Ok(Solution {
-        network: fold(&layers, &map, options),
+        network: fold(&layers, &map, options)?,
         loss_curve: progress.loss_curve,
         validation_scores: progress.validation_scores,
         history,

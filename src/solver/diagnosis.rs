@@ -4,6 +4,7 @@ use super::history::History;
 use super::layers::Layer;
 use super::lifted::Lifted;
 use super::pass::Data;
+use crate::error::Result;
 use crate::loss::Targets;
 use crate::real::Real;
 use crate::spec::Options;
@@ -33,7 +34,7 @@ impl<T: Real> Diagnosis<T> {
     }
 
     /// Appends objective, terms and residual at the layers' weights, whose gradients are lost.
-    pub fn record(&self, layers: &mut [Layer<T>], options: &Options, history: &mut History) {
+    pub fn record(&self, layers: &mut [Layer<T>], options: &Options, history: &mut History) -> Result<()> {
         let targets = match &self.values {
             Some(values) => Targets::Values(values.view()),
             None => Targets::Classes(&self.classes),
@@ -42,23 +43,24 @@ impl<T: Real> Diagnosis<T> {
         let data = Data { inputs: &self.inputs, targets: &targets, weights };
         let mut lifted = Lifted::new(layers, data, options);
         let terms = lifted.solve_afresh(layers);
-        let penalty = options.ridge * layers.iter().map(Layer::half_square).sum::<f64>();
+        let mut penalty = 0.0;
+        for layer in layers.iter_mut() {
+            penalty += layer.penalty(options.ridge, lifted.threads())?;
+        }
         let objective = terms.loss + options.penalty_weight * terms.divergence.iter().sum::<f64>() + penalty;
         let curvatures = lifted.curvatures();
-        let squared: f64 = layers
-            .iter_mut()
-            .zip(curvatures)
-            .map(|(layer, curvature)| {
-                layer.add_ridge(options.ridge);
-                layer.solve(options.ridge, lifted.threads())
-                    / if curvature.is_finite() { curvature } else { 1.0 }
-            })
-            .sum();
+        let mut squared = 0.0;
+        for (layer, curvature) in layers.iter_mut().zip(curvatures) {
+            layer.add_ridge(options.ridge);
+            squared += layer.residual(options.ridge, lifted.threads())?
+                / if curvature.is_finite() { curvature } else { 1.0 };
+        }
         history.push("objective", objective);
         history.push("lifted_loss", terms.loss);
         history.push("penalty", penalty);
         history.push_layers("divergence", terms.divergence);
         history.push_layers("gap", terms.gap.into_iter().map(f64::sqrt));
         history.push("residual", (squared / objective.max(f64::MIN_POSITIVE)).sqrt());
+        Ok(())
     }
 }

@@ -31,10 +31,20 @@ const TINY: f64 = 1e-12;
 pub struct InputMap<T> {
     center: Array1<T>,
     scale: Array1<T>,
-    /// M, `(n_features, k)`.
-    forward: Array2<T>,
-    /// A left inverse of M, `(k, n_features)`.
-    inverse: Array2<T>,
+    directions: Directions<T>,
+}
+
+/// Coordinates of the centred, scaled inputs.
+#[derive(Debug, Clone)]
+enum Directions<T> {
+    /// The features themselves.
+    Features,
+    Spectral {
+        /// M, `(n_features, k)`.
+        forward: Array2<T>,
+        /// A left inverse of M, `(k, n_features)`.
+        inverse: Array2<T>,
+    },
 }
 
 impl<T: Real> InputMap<T> {
@@ -71,12 +81,35 @@ impl<T: Real> InputMap<T> {
             Some((k, eigen)) => leading_map(&eigen, k, damping),
             None => full_map(covariance.dense(), damping)?,
         };
-        Ok(Self { center, scale, forward, inverse })
+        Ok(Self { center, scale, directions: Directions::Spectral { forward, inverse } })
+    }
+
+    /// Fits centre and scale alone, for penalties on the weights of single features. Returns the map,
+    /// and G and δ for the metric that the first layer then needs.
+    pub fn fit_features(
+        problem: &Problem<'_, T>,
+        options: &Options,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> (Self, Array2<f64>, f64) {
+        let (center, scale) = standardisation(problem, options.scaling);
+        let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
+        let covariance = Covariance::estimate(problem, standard, true, rng);
+        let damping = (options.input_damping * covariance.mean_eigenvalue()).max(TINY);
+        let gram = covariance.dense();
+        (Self { center, scale, directions: Directions::Features }, gram, damping)
+    }
+
+    /// By what the centred inputs are multiplied, `(n_features,)`; 0 for a constant feature.
+    pub fn scale(&self) -> ArrayView1<'_, T> {
+        self.scale.view()
     }
 
     /// Number of directions kept.
     pub fn n_components(&self) -> usize {
-        self.forward.ncols()
+        match &self.directions {
+            Directions::Features => self.scale.len(),
+            Directions::Spectral { forward, .. } => forward.ncols(),
+        }
     }
 
     /// x̃ with a trailing column of ones, `(n_samples, k + 1)`.
@@ -90,14 +123,13 @@ impl<T: Real> InputMap<T> {
                 let rows = out.nrows();
                 let start = chunk * ROWS;
                 let block = standard.rows(start..start + rows, None, buffer);
-                product(
-                    T::one(),
-                    block,
-                    self.forward.view(),
-                    T::zero(),
-                    out.slice_mut(s![.., ..k]),
-                    Threads::One,
-                );
+                let mut out = out.slice_mut(s![.., ..k]);
+                match &self.directions {
+                    Directions::Features => out.assign(&block),
+                    Directions::Spectral { forward, .. } => {
+                        product(T::one(), block, forward.view(), T::zero(), out, Threads::One);
+                    }
+                }
             },
         );
         mapped
@@ -105,22 +137,34 @@ impl<T: Real> InputMap<T> {
 
     /// Weights and intercept for raw inputs from `(k + 1, n_units)` weights for mapped ones.
     pub fn fold(&self, weights: ArrayView2<'_, T>) -> (Array2<T>, Array1<T>) {
-        let k = self.n_components();
-        let mut coef = Array2::zeros((self.forward.nrows(), weights.ncols()));
-        product(
-            T::one(),
-            self.forward.view(),
-            weights.slice(s![..k, ..]),
-            T::zero(),
-            coef.view_mut(),
-            Threads::All,
-        );
+        let coef = self.fold_coef(weights);
+        let intercept = self.fold_intercept(weights, coef.view());
+        (coef, intercept)
+    }
+
+    /// The weights of [`InputMap::fold`].
+    pub fn fold_coef(&self, weights: ArrayView2<'_, T>) -> Array2<T> {
+        let weights = weights.slice(s![..self.n_components(), ..]);
+        let mut coef = match &self.directions {
+            Directions::Features => weights.to_owned(),
+            Directions::Spectral { forward, .. } => {
+                let mut coef = Array2::zeros((forward.nrows(), weights.ncols()));
+                product(T::one(), forward.view(), weights, T::zero(), coef.view_mut(), Threads::All);
+                coef
+            }
+        };
         coef *= &self.scale.view().insert_axis(Axis(1));
+        coef
+    }
+
+    /// The intercept that goes with weights for raw inputs.
+    pub fn fold_intercept(&self, weights: ArrayView2<'_, T>, coef: ArrayView2<'_, T>) -> Array1<T> {
+        let k = self.n_components();
         let mut intercept = weights.row(k).to_owned();
         for (row, &center) in coef.rows().into_iter().zip(&self.center) {
             intercept.scaled_add(-center, &row);
         }
-        (coef, intercept)
+        intercept
     }
 
     /// The opposite of [`InputMap::fold`]; weight outside the kept directions is dropped.
@@ -158,8 +202,21 @@ impl<T: Real> InputMap<T> {
     pub fn restrict(&self, scaled: ArrayView2<'_, T>) -> Array2<T> {
         let k = self.n_components();
         let mut weights = Array2::zeros((k + 1, scaled.ncols()));
-        let target = weights.slice_mut(s![..k, ..]);
-        product(T::one(), self.inverse.view(), scaled, T::zero(), target, Threads::All);
+        let mut target = weights.slice_mut(s![..k, ..]);
+        match &self.directions {
+            Directions::Features => {
+                target.assign(&scaled);
+                // A constant feature has no weight, which a count of weights must know.
+                for (mut row, _) in
+                    target.rows_mut().into_iter().zip(&self.scale).filter(|(_, s)| s.is_zero())
+                {
+                    row.fill(T::zero());
+                }
+            }
+            Directions::Spectral { inverse, .. } => {
+                product(T::one(), inverse.view(), scaled, T::zero(), target, Threads::All);
+            }
+        }
         weights
     }
 }

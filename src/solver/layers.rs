@@ -1,8 +1,10 @@
 //! The weights under training: one affine map a layer, with its velocity and its metric.
 
 use crate::error::Result;
-use crate::kernel::weight_block::{gradient, inverse_metric};
-use crate::linalg::{Threads, product};
+use crate::kernel::proximal_weight_block::ProximalBlock;
+use crate::kernel::weight_block::{gradient, metric_damping};
+use crate::linalg::{Threads, damped_inverse, product};
+use crate::penalty::Penalty;
 use crate::real::Real;
 use ndarray::{Array2, ArrayView2, s};
 use rand_distr::{Distribution, StandardNormal};
@@ -10,7 +12,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 /// One layer: z = Wᵀ(x, 1).
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Layer<T> {
     /// W, `(n_in + 1, n_out)`; the last row is the intercept.
     pub weights: Array2<T>,
@@ -20,12 +22,93 @@ pub(super) struct Layer<T> {
     step: Array2<T>,
     /// Inverse of the damped Gram matrix of the input; `None` where that is the identity.
     inverse_metric: Option<Array2<T>>,
+    /// The block of a layer whose penalty is more than the ridge.
+    proximal: Option<ProximalBlock<T>>,
+    /// For a layer whose ridge is ½α‖W‖² in its metric, which then holds a factor 1 + α: α.
+    ridge_in_metric: Option<f64>,
 }
 
 impl<T: Real> Layer<T> {
     pub fn new(weights: Array2<T>) -> Self {
         let zeros = Array2::zeros(weights.raw_dim());
-        Self { gradient: zeros.clone(), velocity: zeros.clone(), step: zeros, weights, inverse_metric: None }
+        Self {
+            gradient: zeros.clone(),
+            velocity: zeros.clone(),
+            step: zeros,
+            weights,
+            inverse_metric: None,
+            proximal: None,
+            ridge_in_metric: None,
+        }
+    }
+
+    /// With a penalty beyond the ridge.
+    #[must_use]
+    pub fn with_penalty(mut self, penalty: Option<Box<dyn Penalty<T>>>, ridge: f64) -> Self {
+        self.proximal = penalty.map(|penalty| {
+            let mut block = ProximalBlock::new(penalty, self.weights.dim());
+            block.set_multiple(1.0 + ridge);
+            block
+        });
+        self
+    }
+
+    /// Takes over the metric M = G + damping·I of the weights, G `(n_in, n_in)`, for the whole run.
+    /// The ridge is then ½·ridge·⟨W, MW⟩, as it is in coordinates where the metric is the identity.
+    pub fn fix_metric(&mut self, gram: ArrayView2<'_, f64>, damping: f64, ridge: f64) -> Result<()> {
+        let n_in = gram.nrows();
+        let mut whole = Array2::zeros((n_in + 1, n_in + 1));
+        whole.slice_mut(s![..n_in, ..n_in]).assign(&gram.mapv(|v| T::of((1.0 + ridge) * v)));
+        whole[[n_in, n_in]] = T::one();
+        let mut diagonal = vec![T::of((1.0 + ridge) * damping); n_in + 1];
+        diagonal[n_in] = T::zero();
+        self.inverse_metric = Some(damped_inverse(whole.view(), &diagonal, Threads::All)?);
+        if let Some(block) = &mut self.proximal {
+            block.set_metric(whole.view(), &diagonal);
+        }
+        self.ridge_in_metric = Some(ridge);
+        Ok(())
+    }
+
+    /// Ridge and penalty of the weights.
+    pub fn penalty(&mut self, ridge: f64, threads: Threads) -> Result<f64> {
+        let square = match (&mut self.proximal, self.ridge_in_metric) {
+            (Some(block), Some(ridge)) => block.half_square(self.weights.view(), threads) / (1.0 + ridge),
+            _ => self.half_square(),
+        };
+        let beyond = self.proximal.as_ref().map_or(Ok(0.0), |block| block.value(self.weights.view()))?;
+        Ok(ridge * square + beyond)
+    }
+
+    /// See [`Penalty::tighten`].
+    pub fn tighten(&mut self, progress: f64) {
+        if let Some(block) = &mut self.proximal {
+            block.tighten(progress);
+        }
+    }
+
+    /// Whether the penalty is one that is tightened on the way.
+    pub fn is_tightened(&self) -> bool {
+        self.proximal.as_ref().is_some_and(|block| !block.penalty().is_convex())
+    }
+
+    /// Moves weights of this layer into the set that its penalty allows, if that is a set.
+    pub fn project(&mut self) -> Result<()> {
+        match &mut self.proximal {
+            Some(block) => block.project(self.weights.view_mut()),
+            None => Ok(()),
+        }
+    }
+
+    /// The layer as it will be at the end of the run: within its final set.
+    pub fn projected(&mut self, progress: f64) -> Result<Self> {
+        let mut end = Self::new(self.weights.clone());
+        if let Some(block) = &mut self.proximal {
+            block.tighten(1.0);
+            block.project(end.weights.view_mut())?;
+            block.tighten(progress);
+        }
+        Ok(end)
     }
 
     /// Half the squared norm of the penalised weights.
@@ -35,8 +118,12 @@ impl<T: Real> Layer<T> {
         0.5 * self.weights.rows().into_iter().take(rows).map(sum).sum::<f64>()
     }
 
-    /// Adds the gradient of the ridge penalty, which leaves the intercept alone.
+    /// Adds the gradient of the ridge penalty, which leaves the intercept alone; where it is in the
+    /// metric, [`Layer::solve`] does.
     pub fn add_ridge(&mut self, ridge: f64) {
+        if self.ridge_in_metric.is_some() {
+            return;
+        }
         let rows = self.weights.nrows() - 1;
         let weights = self.weights.slice(s![..rows, ..]);
         self.gradient.slice_mut(s![..rows, ..]).scaled_add(T::of(ridge), &weights);
@@ -55,7 +142,11 @@ impl<T: Real> Layer<T> {
         ridge: f64,
         threads: Threads,
     ) -> Result<()> {
-        self.inverse_metric = Some(inverse_metric(gram, damping, ridge, threads)?);
+        let damping = metric_damping(gram, damping, ridge);
+        self.inverse_metric = Some(damped_inverse(gram, &damping, threads)?);
+        if let Some(block) = &mut self.proximal {
+            block.set_metric(gram, &damping);
+        }
         Ok(())
     }
 
@@ -67,6 +158,7 @@ impl<T: Real> Layer<T> {
         ridge: T,
         threads: Threads,
     ) {
+        let ridge = if self.ridge_in_metric.is_some() { T::zero() } else { ridge };
         gradient(chunks, self.weights.view(), scale, ridge, self.gradient.view_mut(), threads);
     }
 
@@ -90,6 +182,13 @@ impl<T: Real> Layer<T> {
                 self.step.assign(&self.gradient);
                 self.step.rows_mut().into_iter().take(n_in).for_each(|mut row| row *= shrink);
             }
+        }
+        if let Some(ridge) = self.ridge_in_metric {
+            // ((1 + α)M)⁻¹ αMW
+            let decay = T::of(ridge / (1.0 + ridge));
+            let n_in = self.weights.nrows() - 1;
+            let mut step = self.step.slice_mut(s![..n_in, ..]);
+            step.scaled_add(decay, &self.weights.slice(s![..n_in, ..]));
         }
         match (self.gradient.as_slice(), self.step.as_slice()) {
             (Some(gradient), Some(step)) => dot(gradient, step),
@@ -116,6 +215,49 @@ impl<T: Real> Layer<T> {
                 weights.zip(velocity.par_chunks_mut(PIECE)).zip(step.par_chunks(PIECE)).for_each(update);
             }
         }
+    }
+
+    /// [`Layer::solve`], or where there is a penalty the squared length in the metric of the proximal
+    /// step of rate 1: what vanishes at an optimum.
+    ///
+    /// # Errors
+    /// As [`Layer::advance`].
+    pub fn residual(&mut self, ridge: f64, threads: Threads) -> Result<f64> {
+        let length = self.solve(ridge, threads);
+        let Some(block) = &mut self.proximal else { return Ok(length) };
+        let target = &self.weights - &self.step;
+        let mut solution = Array2::zeros(target.raw_dim());
+        block.solve(target.view(), 1.0, solution.view_mut(), threads)?;
+        Ok(block.squared_length((&solution - &self.weights).view(), threads))
+    }
+
+    /// [`Layer::descend`], or where there is a penalty its proximal form: the weight block at
+    /// V₀ = W − η v, and v ← (W − W⁺)/η, the way that was really taken.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Factorisation`] when LAPACK fails in a prox.
+    pub fn advance(&mut self, rate: f64, momentum: f64, clip: f64, threads: Threads) -> Result<()> {
+        let Some(block) = &mut self.proximal else {
+            self.descend(T::of(rate), T::of(momentum), T::of(clip), threads);
+            return Ok(());
+        };
+        let convex = block.penalty().is_convex();
+        let (eta, momentum, clip) = (T::of(rate), T::of(momentum), T::of(clip));
+        let (Some(step), Some(velocity)) = (self.step.as_slice_mut(), self.velocity.as_slice_mut()) else {
+            return Ok(());
+        };
+        for ((step, v), &w) in step.iter_mut().zip(velocity.iter_mut()).zip(&self.weights) {
+            *v = momentum * *v + clip * *step;
+            *step = w - eta * *v;
+            if convex {
+                *v = w;
+            }
+        }
+        block.solve(self.step.view(), rate * clip.f64(), self.weights.view_mut(), threads)?;
+        if convex {
+            velocity.iter_mut().zip(&self.weights).for_each(|(v, &w)| *v = (*v - w) / eta);
+        }
+        Ok(())
     }
 
     /// Forgets the momentum and returns to earlier weights.

@@ -1,6 +1,7 @@
 //! Whether a fit can fit into memory, before anything is allocated.
 
 use crate::error::{Error, Result};
+use crate::penalty::PenaltyKind;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::Options;
@@ -34,10 +35,19 @@ fn working_memory<T: Real>(problem: &Problem<'_, T>, options: &Options) -> u64 {
         let weights = inputs.saturating_add(1).saturating_mul(units);
         // Weights, gradient, step, velocity, snapshot, best and folded copies.
         numbers = numbers.saturating_add(weights.saturating_mul(7));
-        if l > 0 {
-            // Gram matrix, its inverse, and temporaries of the inversion.
+        let penalised = options.penalties[l] != PenaltyKind::Ridge;
+        if penalised {
+            // Four buffers of the proximal block, the weights in double precision, a mask.
+            numbers = numbers.saturating_add(weights.saturating_mul(8));
+        }
+        if l > 0 || options.penalties[0].is_elementwise() {
+            // Gram matrix, its inverse, and temporaries of the inversion; the metric of a penalty.
             let order = inputs.saturating_add(1);
-            numbers = numbers.saturating_add(order.saturating_mul(order).saturating_mul(3));
+            numbers = numbers.saturating_add(order.saturating_mul(order).saturating_mul(if penalised {
+                5
+            } else {
+                3
+            }));
         }
         // x, z and δ of a batch.
         numbers = numbers.saturating_add((options.batch_size as u64).saturating_mul(units).saturating_mul(3));

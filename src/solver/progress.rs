@@ -37,15 +37,7 @@ impl<T: Real> Progress<T> {
     /// Notes a pass; `merit`, larger is better, is what should improve. True at the first pass that
     /// ends `n_iter_no_change` passes without improvement by `tol`.
     pub fn note(&mut self, layers: &[Layer<T>], loss: f64, score: Option<f64>, merit: f64) -> bool {
-        self.loss_curve.push(loss);
-        if let Some(score) = score {
-            self.validation_scores.push(score);
-            // Of equal scores the later wins: its rate was smaller.
-            if score >= self.best_score {
-                self.best_score = score;
-                self.best_weights = Some(layers.iter().map(|layer| layer.weights.clone()).collect());
-            }
-        }
+        self.record(layers, loss, score);
         if merit > self.best + self.tol {
             self.best = merit;
             self.idle = 0;
@@ -55,6 +47,19 @@ impl<T: Real> Progress<T> {
         let stalled = self.idle >= self.patience && !self.stalled;
         self.stalled |= stalled;
         stalled
+    }
+
+    /// Notes a pass of which no improvement is asked.
+    pub fn record(&mut self, layers: &[Layer<T>], loss: f64, score: Option<f64>) {
+        self.loss_curve.push(loss);
+        if let Some(score) = score {
+            self.validation_scores.push(score);
+            // Of equal scores the later wins: its rate was smaller.
+            if score >= self.best_score {
+                self.best_score = score;
+                self.best_weights = Some(layers.iter().map(|layer| layer.weights.clone()).collect());
+            }
+        }
     }
 
     /// Whether the run was cut short for want of improvement.

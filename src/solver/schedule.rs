@@ -22,6 +22,8 @@ pub(super) struct Schedule {
     start: usize,
     end: usize,
     next_refresh: usize,
+    /// Steps over which sets that are not convex are tightened.
+    ramp: usize,
 }
 
 impl Schedule {
@@ -36,7 +38,19 @@ impl Schedule {
             start: 0,
             end: steps_per_pass * options.max_iter,
             next_refresh: 0,
+            ramp: steps_per_pass * options.max_iter / 2,
         }
+    }
+
+    /// How far the sets that are not convex should be tightened, from 0 to 1: over the first half of
+    /// the run.
+    pub fn tightness(&self) -> f64 {
+        if self.step < self.ramp { self.step as f64 / self.ramp as f64 } else { 1.0 }
+    }
+
+    /// Has them tight from now on.
+    pub fn skip_tightening(&mut self) {
+        self.ramp = 0;
     }
 
     /// η of the current step.

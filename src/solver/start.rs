@@ -26,17 +26,48 @@ pub(super) fn start<T: Real>(
     network: Option<&Network<T>>,
     rng: &mut Xoshiro256PlusPlus,
 ) -> Result<(InputMap<T>, Vec<Layer<T>>)> {
-    let mut map = InputMap::fit(problem, options, false, rng)?;
-    let Some(network) = network else {
-        let layers = random_layers(problem, options, &map, rng);
-        return Ok((map, layers));
+    let (mut map, metric) = if options.penalties[0].is_elementwise() {
+        let (map, gram, damping) = InputMap::fit_features(problem, options, rng);
+        (map, Some((gram, damping)))
+    } else {
+        (InputMap::fit(problem, options, false, rng)?, None)
     };
+    let weights = match network {
+        None => random_weights_of_all(problem, options, &map, rng),
+        Some(network) => given_weights(network, problem, options, &mut map, rng)?,
+    };
+    let mut layers = Vec::with_capacity(weights.len());
+    for (l, (weights, kind)) in weights.into_iter().zip(&options.penalties).enumerate() {
+        let rows = (l == 0 && metric.is_some()).then(|| map.scale());
+        let columns = if l + 1 == options.penalties.len() { options.output_gains.as_deref() } else { None };
+        let penalty = kind.make(rows, columns);
+        let mut layer = Layer::new(weights).with_penalty(penalty, options.ridge);
+        if let Some((gram, damping)) = metric.as_ref().filter(|_| l == 0) {
+            layer.fix_metric(gram.view(), *damping, options.ridge)?;
+        }
+        if network.is_none() {
+            layer.tighten(0.0);
+        }
+        layer.project()?;
+        layers.push(layer);
+    }
+    Ok((map, layers))
+}
+
+/// The weights of `network` in mapped coordinates, for which the map may have to be fitted again.
+fn given_weights<T: Real>(
+    network: &Network<T>,
+    problem: &Problem<'_, T>,
+    options: &Options,
+    map: &mut InputMap<T>,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Result<Vec<Array2<T>>> {
     check(network, problem, options)?;
     let (coef, intercept) = (&network.coefs[0], &network.intercepts[0]);
     let mut first = map.unfold(coef.view(), intercept.view());
     if map.lost_share(coef.view(), first.view()) > LOSS_ALLOWED {
         // The given weights reach beyond the leading directions: keep them all.
-        map = InputMap::fit(problem, options, true, rng)?;
+        *map = InputMap::fit(problem, options, true, rng)?;
         first = map.unfold(coef.view(), intercept.view());
     }
     let rest = network.coefs[1..].iter().zip(&network.intercepts[1..]).map(|(coef, intercept)| {
@@ -44,29 +75,24 @@ pub(super) fn start<T: Real>(
         weights.row_mut(coef.nrows()).assign(intercept);
         weights
     });
-    let layers = std::iter::once(first).chain(rest).map(Layer::new).collect();
-    Ok((map, layers))
+    Ok(std::iter::once(first).chain(rest).collect())
 }
 
-fn random_layers<T: Real>(
+fn random_weights_of_all<T: Real>(
     problem: &Problem<'_, T>,
     options: &Options,
     map: &InputMap<T>,
     rng: &mut Xoshiro256PlusPlus,
-) -> Vec<Layer<T>> {
+) -> Vec<Array2<T>> {
     let (mut n_in, mut input_scale) = (problem.n_features(), 1.0);
     let mut layers = Vec::with_capacity(options.hidden_layer_sizes.len() + 1);
     for (&units, &kind) in options.hidden_layer_sizes.iter().zip(&options.activations) {
         let weights = random_weights(n_in, units, kind.init_gain().sqrt() / input_scale, rng);
-        layers.push(Layer::new(if layers.is_empty() {
-            map.restrict(weights.view())
-        } else {
-            with_intercept(&weights)
-        }));
+        layers.push(if layers.is_empty() { map.restrict(weights.view()) } else { with_intercept(&weights) });
         (n_in, input_scale) = (units, kind.output_scale(units));
     }
     let inputs = if layers.is_empty() { map.n_components() } else { n_in };
-    layers.push(Layer::new(Array2::zeros((inputs + 1, problem.n_outputs()))));
+    layers.push(Array2::zeros((inputs + 1, problem.n_outputs())));
     layers
 }
 
@@ -91,18 +117,30 @@ fn check<T: Real>(network: &Network<T>, problem: &Problem<'_, T>, options: &Opti
     })
 }
 
-/// The network for raw inputs.
-pub(super) fn fold<T: Real>(layers: &[Layer<T>], map: &InputMap<T>, options: &Options) -> Network<T> {
+/// The network for raw inputs, which keeps the constraints on single weights to the last bit.
+///
+/// # Errors
+/// [`Error::Factorisation`] when LAPACK fails in a projection.
+pub(super) fn fold<T: Real>(layers: &[Layer<T>], map: &InputMap<T>, options: &Options) -> Result<Network<T>> {
     let mut coefs = Vec::with_capacity(layers.len());
     let mut intercepts = Vec::with_capacity(layers.len());
     for (l, layer) in layers.iter().enumerate() {
         let rows = layer.weights.nrows() - 1;
         let (coef, intercept) = match l {
-            0 => map.fold(layer.weights.view()),
+            0 => {
+                let mut coef = map.fold_coef(layer.weights.view());
+                let columns = if layers.len() == 1 { options.output_gains.as_deref() } else { None };
+                let penalty = options.penalties[0].make::<T>(None, columns);
+                if let Some(mut set) = penalty.filter(|p| p.is_constraint() && p.is_elementwise()) {
+                    set.prox(1.0, coef.view_mut())?;
+                }
+                let intercept = map.fold_intercept(layer.weights.view(), coef.view());
+                (coef, intercept)
+            }
             _ => (layer.weights.slice(s![..rows, ..]).to_owned(), layer.weights.row(rows).to_owned()),
         };
         coefs.push(coef);
         intercepts.push(intercept);
     }
-    Network { coefs, intercepts, activations: options.activations.clone() }
+    Ok(Network { coefs, intercepts, activations: options.activations.clone() })
 }

@@ -6,6 +6,7 @@
 //!     x_l ← φ(W_lᵀ x_{l−1}),  l = 1..L−1                          forward
 //!     x_l ← φ(z_l − W_{l+1} δ_{l+1}/λ),  δ_l ← λ(φ(z_l) − x_l)     activation blocks, l = L−1..1
 //!     W_l ← W_l − η (G_l + ε I)⁻¹ (mean x_{l−1} δ_lᵀ + α W_l)      weight blocks, with momentum
+//!           and, for a layer with a penalty P, the prox of ηP in the same metric
 //! fold the input map into W_1
 //! ```
 //!
@@ -87,6 +88,9 @@ pub fn stochastic<T: Real>(
     let metric_rows = metric_rows(&layers, order.len());
     let mut safeguard = Safeguard::new(&layers, batch.evaluate(&layers, data, &order[..metric_rows]));
     let mut schedule = Schedule::new(options, order.len());
+    if network.is_some() || !layers.iter().any(Layer::is_tightened) {
+        schedule.skip_tightening();
+    }
     let mut progress = Progress::new(options);
     let mut history = History::default();
     // Copied before the first pass, in an order of its own so that the batches stay what they are.
@@ -108,7 +112,7 @@ pub fn stochastic<T: Real>(
             }
             let part = batch.gradients(&mut layers, data, rows, options.ridge);
             if safeguard.batch_is_good(part) {
-                weight_blocks(&mut layers, schedule.rate(), options, batch.threads());
+                weight_blocks(&mut layers, &schedule, options, batch.threads())?;
             } else {
                 safeguard.recover(&mut layers, &mut schedule, pass)?;
             }
@@ -120,15 +124,28 @@ pub fn stochastic<T: Real>(
         if !safeguard.keep(&layers, late) {
             safeguard.recover(&mut layers, &mut schedule, pass)?;
         }
-        let loss =
-            early.plus(late).mean_loss() + options.ridge * layers.iter().map(Layer::half_square).sum::<f64>();
-        let score = held_out.as_ref().map(|held_out| held_out.score(&mut batch, &layers));
-        // An early end is a finished end: the rate is let down to 0.
-        if progress.note(&layers, loss, score, score.unwrap_or(-loss)) {
-            schedule.wind_down(options.n_iter_no_change);
+        let mut loss = early.plus(late).mean_loss();
+        for layer in &mut layers {
+            loss += layer.penalty(options.ridge, batch.threads())?;
+        }
+        let score;
+        let tightness = schedule.tightness();
+        if tightness < 1.0 {
+            // Scored, and kept, as the run would leave it; the problem itself still changes, so no
+            // lack of improvement counts.
+            let ends = layers.iter_mut().map(|layer| layer.projected(tightness));
+            let ends = ends.collect::<Result<Vec<_>>>()?;
+            score = held_out.as_ref().map(|held_out| held_out.score(&mut batch, &ends));
+            progress.record(&ends, loss, score);
+        } else {
+            score = held_out.as_ref().map(|held_out| held_out.score(&mut batch, &layers));
+            // An early end is a finished end: the rate is let down to 0.
+            if progress.note(&layers, loss, score, score.unwrap_or(-loss)) {
+                schedule.wind_down(options.n_iter_no_change);
+            }
         }
         if let Some(diagnosis) = &diagnosis {
-            diagnosis.record(&mut layers, options, &mut history);
+            diagnosis.record(&mut layers, options, &mut history)?;
         }
         let seconds = clock.elapsed().as_secs_f64();
         history.push("loss", loss);
@@ -147,8 +164,13 @@ pub fn stochastic<T: Real>(
         status = Status::Converged;
     }
     progress.restore_best(&mut layers);
+    for layer in &mut layers {
+        // A run that was stopped, or went back, may hold weights from before a set was tight.
+        layer.tighten(1.0);
+        layer.project()?;
+    }
     Ok(Solution {
-        network: fold(&layers, &map, options),
+        network: fold(&layers, &map, options)?,
         loss_curve: progress.loss_curve,
         validation_scores: progress.validation_scores,
         history,
@@ -160,12 +182,20 @@ pub fn stochastic<T: Real>(
 }
 
 /// One step of all weight blocks: each in its own metric, all within one trust region.
-fn weight_blocks<T: Real>(layers: &mut [Layer<T>], rate: f64, options: &Options, threads: Threads) {
+fn weight_blocks<T: Real>(
+    layers: &mut [Layer<T>],
+    schedule: &Schedule,
+    options: &Options,
+    threads: Threads,
+) -> Result<()> {
+    let (rate, tightness) = (schedule.rate(), schedule.tightness());
     let length: f64 = layers.iter_mut().map(|layer| layer.solve(options.ridge, threads)).sum();
     let clip = Safeguard::<T>::clip(rate, length);
     for layer in layers {
-        layer.descend(T::of(rate), T::of(options.momentum), T::of(clip), threads);
+        layer.tighten(tightness);
+        layer.advance(rate, options.momentum, clip, threads)?;
     }
+    Ok(())
 }
 
 /// All rows in a random order.

@@ -21,6 +21,7 @@ use crate::loss::{LossKind, Targets};
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
+use crate::spec::Options;
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
 /// An affine map of each output, fitted to targets.
@@ -182,18 +183,27 @@ impl Sample {
 }
 
 /// Solves `problem` with standardised targets: `solve` gets it, the start and the validation data
-/// in those units; the network returned is in the units of the original targets, as is `start`.
+/// in those units, and options that know them; the network returned is in the units of the original targets, as is `start`.
 ///
 /// # Errors
 /// As [`TargetMap::fit`] and `solve`.
 pub fn with_standard_targets<T: Real>(
     problem: &Problem<'_, T>,
-    loss: LossKind,
+    options: &Options,
     start: Option<&Network<T>>,
     validation: Option<&Problem<'_, T>>,
-    solve: impl FnOnce(&Problem<'_, T>, Option<&Network<T>>, Option<&Problem<'_, T>>) -> Result<Solution<T>>,
+    solve: impl FnOnce(
+        &Problem<'_, T>,
+        &Options,
+        Option<&Network<T>>,
+        Option<&Problem<'_, T>>,
+    ) -> Result<Solution<T>>,
 ) -> Result<Solution<T>> {
-    let Some(map) = TargetMap::fit(problem, loss)? else { return solve(problem, start, validation) };
+    let Some(map) = TargetMap::fit(problem, options.loss)? else {
+        return solve(problem, options, start, validation);
+    };
+    let gains = map.columns.iter().map(|column| column.gain).collect();
+    let options = Options { output_gains: Some(gains), ..options.clone() };
     let standard = |problem: &Problem<'_, T>| match problem.targets() {
         Targets::Values(values) => map.apply(*values),
         Targets::Classes(_) => Array2::zeros((0, 0)),
@@ -205,6 +215,15 @@ pub fn with_standard_targets<T: Real>(
         .zip(y_val.as_ref())
         .map(|(validation, y_val)| validation.with_targets(Targets::Values(y_val.view())));
     let start = start.map(|network| map.unfold(network.clone()));
-    let solution = solve(&problem, start.as_ref(), validation.as_ref())?;
-    Ok(Solution { network: map.fold(solution.network), ..solution })
+    let solution = solve(&problem, &options, start.as_ref(), validation.as_ref())?;
+    let mut network = map.fold(solution.network);
+    let penalty = options.penalties.last().and_then(|kind| kind.make::<T>(None, None));
+    if let (Some(mut set), Some(coef)) = (penalty, network.coefs.last_mut())
+        && set.is_constraint()
+        && set.is_elementwise()
+    {
+        // The rounding of the fold must not leave the bounds.
+        set.prox(1.0, coef.view_mut())?;
+    }
+    Ok(Solution { network, ..solution })
 }

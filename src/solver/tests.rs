@@ -5,6 +5,7 @@ mod blocks;
 mod chunks;
 mod gradients;
 mod input_map;
+mod proximal;
 mod start;
 mod state;
 
@@ -13,6 +14,7 @@ use super::pass::Data;
 use crate::activation::{ActivationKind, Divergence};
 use crate::linalg::leading_eigen;
 use crate::loss::{LossKind, Targets};
+use crate::penalty::PenaltyKind;
 use crate::real::Real;
 use crate::spec::{Components, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2};
@@ -66,6 +68,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         activations: vec![ActivationKind::Tanh],
         divergence: Divergence::Fenchel,
         alpha: Some(0.0),
+        penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),
         scaling: Scaling::Feature,
         components: Components::All,
