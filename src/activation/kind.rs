@@ -160,7 +160,7 @@ impl ActivationKind {
             return Err(match call.name {
                 "gelu" | "silu" | "swish" | "mish" => Error::NotAnArgmin {
                     got: call.name.into(),
-                    nearest: vec!["relu", "leaky_relu"],
+                    nearest: vec!["relu", "leaky_relu", "softplus", "elu"],
                     choices: choices(),
                 },
                 _ => Error::UnknownName { name: ARGUMENT, got: call.name.into(), choices: choices() },
