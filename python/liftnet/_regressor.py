@@ -48,7 +48,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         "stochastic" steps after each mini-batch. "batch" solves its blocks for
         all samples in every sweep: deterministic, its objective never rises, and a
         weight of 2 is the same as a sample twice. "auto" is
-        "stochastic", which overfits small tables less.
+        "stochastic", which overfits small tables less; "batch" takes no ``penalty``
+        yet.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
