@@ -293,7 +293,8 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             if proximal > 1e12 {
                 return 0.0;
             }
-            proximal *= 4.0;
+            // It is 0 as long as the weights above are.
+            proximal = 4.0 * proximal.max(options.penalty_weight);
         }
     }
 
