@@ -467,6 +467,7 @@ OPTIONS = {
     "activation": ["relu"],
     "divergence": "fenchel",
     "alpha": 1.0,
+    "penalty": ["ridge"],
     "penalty_weight": None,
     "solver": "auto",
     "accelerate": True,
