@@ -109,6 +109,9 @@ pub const BATCH_SWEEPS: usize = 100;
 /// First step of the batch solver, in units of the majorisers' minimisers; it adapts.
 const BATCH_RATE: f64 = 30.0;
 
+/// Most ridge penalty: within single precision, and enough to leave no weights.
+const MOST_RIDGE: f64 = 1e27;
+
 /// Number of features up to which every direction of the inputs is kept.
 pub const NARROW: usize = 128;
 
@@ -299,7 +302,7 @@ impl Spec {
             hidden_layer_sizes: self.hidden_layer_sizes,
             activations,
             divergence: self.divergence,
-            ridge: alpha / count,
+            ridge: (alpha / count).min(MOST_RIDGE),
             penalties,
             output_gains: None,
             penalty_weight,

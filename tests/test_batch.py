@@ -137,7 +137,7 @@ def test_a_weight_is_a_repetition(digits, equal):
     np.testing.assert_allclose(weights(one), weights(other), rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e30, 1e300])
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e300])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weights_of_any_size_give_finite_networks(digits, scale, dtype):
     X, y = digits[0].astype(dtype), digits[1]
