@@ -255,6 +255,7 @@ BEYOND = {
     "divergence": ["x", None, "bregman", 2],
     "accelerate": ["x", None, 2],
     "diagnostics": ["x", None, 2],
+    "penalty": [3, 0.5],
     "penalty_weight": [0, -1.0, np.nan, np.inf, "x", None],
     "alpha": [-1e-9, np.nan, np.inf, "x", None],
     "penalty": [3, 0.5],
