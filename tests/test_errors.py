@@ -258,7 +258,6 @@ BEYOND = {
     "penalty": [3, 0.5],
     "penalty_weight": [0, -1.0, np.nan, np.inf, "x", None],
     "alpha": [-1e-9, np.nan, np.inf, "x", None],
-    "penalty": [3, 0.5],
     "batch_size": [0, -1, 2.5, "x", None],
     "learning_rate_init": [0, -1.0, np.nan, np.inf, "x", None],
     "momentum": [-0.1, 1, 1.5, np.nan, "x", None],
