@@ -1,6 +1,7 @@
 """The batch solver as the estimators show it."""
 
 import _thread
+import signal
 import threading
 import time
 
@@ -170,7 +171,10 @@ def test_warm_start_goes_on_from_where_it_was(digits):
 
 
 @pytest.mark.parametrize("accelerate", [False, True])
-def test_ctrl_c_keeps_the_model(digits, accelerate):
+def test_ctrl_c_keeps_the_model(digits, accelerate, request):
+    # A job in the background inherits a SIGINT that is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     threading.Timer(0.5, _thread.interrupt_main).start()
     start = time.monotonic()
     with pytest.warns(ConvergenceWarning, match="interrupted by user"):
@@ -181,7 +185,7 @@ def test_ctrl_c_keeps_the_model(digits, accelerate):
             n_iter_no_change=100_000,
             accelerate=accelerate,
         )
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     assert clf.n_iter_ < 100_000
     assert np.isfinite(weights(clf)).all()
     assert len(clf.history_["objective"]) == len(clf.loss_curve_)
