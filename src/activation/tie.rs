@@ -113,6 +113,14 @@ impl<T: Real> Tie<T> {
         }
     }
 
+    /// out ← λ(∇F(z) − x), the gradient of λ·D(x, ·) at z.
+    pub fn slope(&self, z: &[T], x: &[T], lambda: T, out: &mut [T]) {
+        self.link(z, out);
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = lambda * (*out - x);
+        }
+    }
+
     /// Bound on the curvature of D in z.
     pub fn curvature(&self) -> T {
         match self.divergence {

@@ -14,4 +14,4 @@ pub use cholesky::{Cholesky, axpy, dot, factor_upper, solve_upper, solve_upper_v
 pub use product::{Threads, add_upper_gram, mirror, product};
 pub use singular::{filter_singular_values, singular_values};
 pub use spd::{damped_inverse, lower_factor};
-pub use spectrum::{LeadingEigen, largest_eigenvalue, leading_eigen, pseudo_inverse, spectral_bound};
+pub use spectrum::{LeadingEigen, leading_eigen, pseudo_inverse, spectral_bound};

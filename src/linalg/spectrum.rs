@@ -65,38 +65,6 @@ pub fn pseudo_inverse(a: &Array2<f64>) -> Result<Array2<f64>> {
     Ok(inverse)
 }
 
-/// Upper bound, tight to a percent, of the largest eigenvalue of A Aᵀ: power iteration on the
-/// smaller side, with the residual added.
-pub fn largest_eigenvalue<T: Real>(a: ArrayView2<'_, T>) -> f64 {
-    const ITERATIONS: usize = 100;
-    let a = a.mapv(T::f64);
-    let a = if a.nrows() < a.ncols() { a.reversed_axes() } else { a };
-    let k = a.ncols();
-    let mut gram = Array2::zeros((k, k));
-    product(1.0, a.t(), a.view(), 0.0, gram.view_mut(), Threads::One);
-    // The trace bounds the eigenvalue from above and decides when there is nothing to iterate on.
-    let trace = gram.diag().sum();
-    if k <= 1 || !(trace > 0.0 && trace.is_finite()) {
-        return trace;
-    }
-    let mut v = Array1::from_shape_fn(k, |i| 1.0 + 0.1 * ((i * 7919) % 13) as f64);
-    v /= v.dot(&v).sqrt();
-    let mut bound = trace;
-    for _ in 0..ITERATIONS {
-        let image = gram.dot(&v);
-        let value = v.dot(&image);
-        let off = (&image - &(&v * value)).mapv(|r| r * r).sum().sqrt();
-        bound = bound.min(trace).min(if off <= 0.01 * value { value + off } else { trace });
-        let norm = image.dot(&image).sqrt();
-        if off <= 1e-3 * value || norm <= 0.0 {
-            break;
-        }
-        v = image / norm;
-    }
-    // A start orthogonal to the leading direction is improbable, and costs no more than a margin.
-    1.02 * bound
-}
-
 /// About an upper bound of the largest eigenvalue of a symmetric positive semidefinite matrix: a power
 /// iteration and a twentieth, but no more than the largest sum of a row's absolute values.
 pub fn spectral_bound<T: Real>(matrix: ArrayView2<'_, T>) -> f64 {

@@ -27,7 +27,7 @@ use super::start::{fold, start};
 use super::stochastic::{HeldOut, Solution};
 use crate::error::Result;
 use crate::kernel::weight_block::majorised_step;
-use crate::linalg::{Threads, largest_eigenvalue};
+use crate::linalg::{Threads, singular_values};
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -138,6 +138,8 @@ struct Descent<'a, 't, T> {
     objective: f64,
     residual: f64,
     curvatures: Vec<f64>,
+    /// Whether the loss has a bound of its curvature, so that no majoriser has to be tried out.
+    bounded: bool,
     rate: f64,
     sweeps: usize,
     next_refresh: usize,
@@ -148,7 +150,8 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         let mut lifted = Lifted::new(&layers, data, options);
         let terms = lifted.solve_afresh(&mut layers);
         lifted.accept();
-        let curvatures = lifted.curvatures();
+        let curvatures = lifted.step_curvatures();
+        let bounded = lifted.curvatures().iter().all(|curvature| curvature.is_finite());
         let mut descent = Self {
             weights: layers.iter().map(|layer| layer.weights.clone()).collect(),
             gradients: Vec::new(),
@@ -161,6 +164,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             lifted,
             terms,
             curvatures,
+            bounded,
         };
         descent.objective = descent.value(&descent.terms, options);
         descent.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
@@ -194,7 +198,6 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         let threads = self.lifted.threads();
         let mut squared = 0.0;
         for (layer, &curvature) in self.layers.iter_mut().zip(&self.curvatures) {
-            let curvature = finite_or_one(curvature);
             squared += layer.solve(options.ridge, threads) / curvature;
             let rate = T::of(self.rate / curvature);
             layer.descend(rate, T::of(options.momentum), T::one(), threads);
@@ -222,8 +225,9 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         let mut squared = 0.0;
         for l in (0..self.curvatures.len() - 1).rev() {
             let above = &self.layers[l + 1].weights;
-            let bound = largest_eigenvalue(above.slice(s![..above.nrows() - 1, ..]));
-            let proximal = finite_or_one(self.curvatures[l + 1]) * bound * self.lifted.slope_bound(l);
+            let norm =
+                singular_values(above.slice(s![..above.nrows() - 1, ..]))?.first().copied().unwrap_or(0.0);
+            let proximal = self.curvatures[l + 1] * norm * norm * self.lifted.slope_bound(l);
             squared += self.activation_block(l, proximal, options);
             if options.diagnostics {
                 let terms = self.lifted.terms(&mut self.layers);
@@ -236,13 +240,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         self.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
         let steps =
             self.layers.par_iter().zip(&grams).zip(&self.curvatures).map(|((layer, gram), &curvature)| {
-                majorised_step(
-                    gram.view(),
-                    layer.gradient.view(),
-                    finite_or_one(curvature),
-                    options.ridge,
-                    Threads::One,
-                )
+                majorised_step(gram.view(), layer.gradient.view(), curvature, options.ridge, Threads::One)
             });
         let steps: Vec<(Array2<T>, f64)> = steps.collect::<Result<_>>()?;
         squared += steps.iter().map(|(_, length)| length).sum::<f64>();
@@ -259,7 +257,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             let terms = self.lifted.terms(&mut self.layers);
             let objective = self.value(&terms, options);
             // Only a loss without a curvature bound can need a shorter step.
-            if objective <= before || self.curvatures.iter().all(|c| c.is_finite()) || share < 1e-6 {
+            if objective <= before || self.bounded || share < 1e-6 {
                 break (terms, objective);
             }
             share *= SHORTEN;
@@ -277,7 +275,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
     /// The activation block of hidden layer `l`. A loss above it that has no curvature bound gets the
     /// first power of 4 times `proximal` that does not raise the objective.
     fn activation_block(&mut self, l: usize, mut proximal: f64, options: &Options) -> f64 {
-        if self.curvatures[l + 1].is_finite() {
+        if self.bounded || l + 2 < self.curvatures.len() {
             return self.lifted.activation_block(l, &self.layers, proximal);
         }
         let terms = self.lifted.terms(&mut self.layers);
@@ -319,7 +317,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
 
     /// J with its penalties.
     fn value(&self, terms: &Terms, options: &Options) -> f64 {
-        terms.loss + options.penalty_weight * terms.divergence.iter().sum::<f64>() + self.penalty(options)
+        terms.objective(options.penalty_weight, self.penalty(options))
     }
 
     fn penalty(&self, options: &Options) -> f64 {
@@ -349,12 +347,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         seconds: f64,
     ) {
         let terms = &self.terms;
-        history.push("objective", self.objective);
-        history.push("lifted_loss", terms.loss);
-        history.push("penalty", self.penalty(options));
-        history.push_layers("divergence", terms.divergence.iter().copied());
-        history.push_layers("gap", terms.gap.iter().map(|gap| gap.sqrt()));
-        history.push("residual", self.residual);
+        terms.record(history, self.objective, self.penalty(options), self.residual);
         history.push("loss", terms.plain_loss);
         history.push("score", terms.score);
         if let Some(score) = validation_score {
@@ -363,8 +356,4 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         history.push("learning_rate", if step == Step::Joint { self.rate } else { 0.0 });
         history.push("seconds", seconds);
     }
-}
-
-fn finite_or_one(curvature: f64) -> f64 {
-    if curvature.is_finite() { curvature } else { 1.0 }
 }

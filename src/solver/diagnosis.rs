@@ -47,20 +47,13 @@ impl<T: Real> Diagnosis<T> {
         for layer in layers.iter_mut() {
             penalty += layer.penalty(options.ridge, lifted.threads())?;
         }
-        let objective = terms.loss + options.penalty_weight * terms.divergence.iter().sum::<f64>() + penalty;
-        let curvatures = lifted.curvatures();
+        let objective = terms.objective(options.penalty_weight, penalty);
         let mut squared = 0.0;
-        for (layer, curvature) in layers.iter_mut().zip(curvatures) {
+        for (layer, curvature) in layers.iter_mut().zip(lifted.step_curvatures()) {
             layer.add_ridge(options.ridge);
-            squared += layer.residual(options.ridge, lifted.threads())?
-                / if curvature.is_finite() { curvature } else { 1.0 };
+            squared += layer.residual(options.ridge, lifted.threads())? / curvature;
         }
-        history.push("objective", objective);
-        history.push("lifted_loss", terms.loss);
-        history.push("penalty", penalty);
-        history.push_layers("divergence", terms.divergence);
-        history.push_layers("gap", terms.gap.into_iter().map(f64::sqrt));
-        history.push("residual", (squared / objective.max(f64::MIN_POSITIVE)).sqrt());
+        terms.record(history, objective, penalty, (squared / objective.max(f64::MIN_POSITIVE)).sqrt());
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod pass;
 mod progress;
 mod safeguard;
 mod schedule;
+mod shard;
 mod standardisation;
 mod start;
 mod stochastic;
