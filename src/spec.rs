@@ -256,15 +256,6 @@ impl Spec {
             }
             Components::Auto | Components::All => {}
         }
-        if solver == Solver::Batch
-            && let Some(kind) = penalties.iter().find(|kind| **kind != PenaltyKind::Ridge)
-        {
-            return Err(Error::Parameter {
-                name: "penalty",
-                got: kind.to_string(),
-                allowed: "None or 'ridge' with solver='batch'".into(),
-            });
-        }
         if penalties[0].is_elementwise()
             && let Components::Count(_) | Components::Share(_) = self.components
         {

@@ -149,6 +149,82 @@ fn no_sweep_raises_the_objective() {
     });
 }
 
+/// The penalties beyond the ridge, strong enough to act on the tables here.
+const PENALTIES: [&str; 7] = [
+    "l1(0.5)",
+    "elastic_net(0.5, 0.3)",
+    "nonnegative",
+    "box(-0.3, 0.2)",
+    "nuclear(0.5)",
+    "rank(2)",
+    "sparse(0.6)",
+];
+
+fn every_penalty<T: Real>(accelerate: bool, rounding: f64, column: &str) {
+    let table = Table::<T>::new(LossKind::Softmax, N);
+    for text in PENALTIES {
+        let penalty = PenaltyKind::parse(text).unwrap();
+        for &kind in ActivationKind::ALL {
+            for (name, divergence) in Divergence::ALL {
+                if divergence.check(kind).is_err() {
+                    continue;
+                }
+                let solution = table.fit(|spec| {
+                    (spec.activations, spec.divergence, spec.accelerate) =
+                        (vec![kind], divergence, accelerate);
+                    spec.penalties = vec![penalty];
+                });
+                let case = format!("{text}, {kind:?}, {name}");
+                let values = solution.history.column(column);
+                never_rises(values, rounding, &case);
+                assert!(values[values.len() - 1] < values[0], "{case}: no progress from {}", values[0]);
+                satisfied(&solution, penalty, &case);
+            }
+        }
+    }
+}
+
+/// Sets hold for the weights of raw inputs, all layers.
+fn satisfied<T: Real>(solution: &Solution<T>, penalty: PenaltyKind, case: &str) {
+    for coef in &solution.network.coefs {
+        let object = penalty.make::<T>(None, None).unwrap();
+        assert!(object.value(coef.view()).unwrap().is_finite(), "{case}: outside the set");
+    }
+}
+
+#[test]
+fn no_block_raises_the_objective_with_any_penalty() {
+    every_penalty::<f64>(false, 1e-12, "blocks");
+}
+
+#[test]
+fn no_sweep_raises_the_objective_with_any_penalty() {
+    every_penalty::<f64>(true, 1e-12, "objective");
+}
+
+#[test]
+fn no_penalty_raises_the_objective_in_single_precision() {
+    every_penalty::<f32>(false, 1e-5, "blocks");
+    every_penalty::<f32>(true, 1e-5, "objective");
+}
+
+/// A loss without a curvature bound has its steps tried out, in sets that are not convex too.
+#[test]
+fn penalties_go_with_every_loss() {
+    for &loss in LossKind::ALL {
+        for text in PENALTIES {
+            let penalty = PenaltyKind::parse(text).unwrap();
+            for accelerate in [false, true] {
+                let solution = Table::<f64>::new(loss, N).fit(|spec| {
+                    (spec.penalties, spec.accelerate) = (vec![penalty], accelerate);
+                });
+                let case = format!("{loss:?}, {text}, accelerate {accelerate}");
+                never_rises(solution.history.column("objective"), 1e-12, &case);
+            }
+        }
+    }
+}
+
 #[test]
 fn joint_steps_are_faster_than_blocks() {
     let table = Table::<f64>::new(LossKind::Softmax, 300);

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 from liftnet import LiftedMLPClassifier, LiftedMLPRegressor, datasets
@@ -158,6 +159,19 @@ def test_early_stopping_keeps_the_best_sweep(digits):
         *digits, test_size=0.1, stratify=digits[1], random_state=0
     )
     assert clf.score(X_val, y_val) == pytest.approx(max(scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["stochastic", "batch"])
+def test_history_has_the_validation_loss(digits, solver):
+    clf = fit(*digits, solver=solver, early_stopping=True, max_iter=3, tol=1e-9)
+    _, X_val, _, y_val = train_test_split(
+        *digits, test_size=0.1, stratify=digits[1], random_state=0
+    )
+    losses = clf.history_["validation_loss"]
+    assert len(losses) == clf.n_iter_
+    best = len(losses) - 1 - np.argmax(clf.validation_scores_[::-1])
+    loss = log_loss(y_val, clf.predict_proba(X_val))
+    assert losses[best] == pytest.approx(loss, rel=1e-6)
 
 
 def test_warm_start_goes_on_from_where_it_was(digits):

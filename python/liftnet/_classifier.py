@@ -57,7 +57,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         all samples in every sweep: deterministic, its objective never rises, and a
         weight of 2 is the same as a sample twice. "auto" is "batch" for up to 500
         samples, unless ``batch_size``, ``learning_rate_init`` or ``penalty`` is given;
-        only ratios of weights count then. "batch" itself takes no ``penalty`` yet.
+        only ratios of weights count then.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
@@ -90,8 +90,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         - "sparse(share)": at least this share of the layer's weights is exactly 0.
 
         ``coefs_``, which act on raw inputs, satisfy bounds (rounded to their precision)
-        and shares of zeros exactly. "rank" and "sparse" are no convex sets: they are
-        tightened over the first half of the run. A penalty on single weights of the
+        and shares of zeros exactly. "rank" and "sparse" are no convex sets: the
+        stochastic solver tightens them over the first half of the run, the batch solver
+        keeps to them from its first sweep on. A penalty on single weights of the
         first layer trains it in all features, whatever their number, and therefore
         needs ``n_components`` "auto" or None.
     batch_size : int or "auto", default="auto"
@@ -162,15 +163,16 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Loss of each pass.
     history_ : dict of str to list of float
         The record of the run, one value a pass: "loss" of the network, "score" on the
-        training data (accuracy, or minus the loss), "validation_score", the
-        "learning_rate" and the "seconds" since the start. The batch solver adds the
-        lifted "objective" with its terms "lifted_loss", "penalty" and "divergence_1",
-        "divergence_2", ... (mean D of each hidden layer), "gap_1", ... (root mean
-        squared distance of a layer's lifted variables from the plain network's) and the
-        optimality "residual" (root of the squared length of a step, in the metric of
-        its block, over the objective). With ``diagnostics=True`` the stochastic solver
-        adds these too, on up to 1,024 training samples, and the batch solver adds
-        "blocks": the objective after each block where it goes block by block.
+        training data (accuracy, or minus the loss), with early stopping
+        "validation_loss" and "validation_score", the "learning_rate" and the "seconds"
+        since the start. The batch solver adds the lifted "objective" with its terms
+        "lifted_loss", "penalty" and "divergence_1", "divergence_2", ... (mean D of each
+        hidden layer), "gap_1", ... (root mean squared distance of a layer's lifted
+        variables from the plain network's) and the optimality "residual" (root of the
+        squared length of a step, in the metric of its block, over the objective). With
+        ``diagnostics=True`` the stochastic solver adds these too, on up to 1,024
+        training samples, and the batch solver adds "blocks": the objective after each
+        block where it goes block by block.
     validation_scores_ : list of float or None
         Accuracy on the held-out data after each pass, with early stopping.
     best_validation_score_ : float or None

@@ -16,7 +16,7 @@
 //! directions matter, a single step follows, in the piece of the set that is nearest to V₀.
 
 use crate::error::Result;
-use crate::linalg::{Threads, product, spectral_bound};
+use crate::linalg::{Threads, damped_inverse, product, spectral_bound};
 use crate::penalty::Penalty;
 use crate::real::Real;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
@@ -209,6 +209,66 @@ impl<T: Real> ProximalBlock<T> {
         Ok(0.5 * square / rate + self.penalty.value(weights.slice(s![..n, ..]))?)
     }
 
+    /// One majorise–minimise step from `weights`, with the majoriser's metric M = `gram` +
+    /// diag(`damping`) in the place of this block's own: what it returns has no higher
+    /// ⟨g, V − W⟩ + ½‖V − W‖²_M + P(V) than W itself. Also returns ‖V − W‖²_M.
+    ///
+    /// `gram` is `(n_inputs + 1, n_inputs + 1)`, `gradient` and `weights` are `(n_inputs + 1, n_units)`.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Factorisation`] when LAPACK fails.
+    pub fn majorised_step(
+        &mut self,
+        gram: ArrayView2<'_, T>,
+        damping: &[T],
+        gradient: ArrayView2<'_, T>,
+        weights: ArrayView2<'_, T>,
+        threads: Threads,
+    ) -> Result<(Array2<T>, f64)> {
+        let own = std::mem::replace(&mut self.metric, Metric::Multiple(1.0));
+        let step = self.majorised_step_in(gram, damping, gradient, weights, threads);
+        self.metric = own;
+        step
+    }
+
+    fn majorised_step_in(
+        &mut self,
+        gram: ArrayView2<'_, T>,
+        damping: &[T],
+        gradient: ArrayView2<'_, T>,
+        weights: ArrayView2<'_, T>,
+        threads: Threads,
+    ) -> Result<(Array2<T>, f64)> {
+        self.set_metric(gram, damping);
+        let inverse = damped_inverse(gram, damping, threads)?;
+        let mut target = weights.to_owned();
+        product(-T::one(), inverse.view(), gradient, T::one(), target.view_mut(), threads);
+        let mut solution = Array2::zeros(weights.raw_dim());
+        self.solve(target.view(), 1.0, solution.view_mut(), threads)?;
+        let stay = self.model(target.view(), 1.0, weights, threads)?;
+        if self.model(target.view(), 1.0, solution.view(), threads)? > stay {
+            // A proximal gradient step, whose majoriser the whole set minimises.
+            let mut whole = gram.to_owned();
+            whole.diag_mut().iter_mut().zip(damping).for_each(|(v, &d)| *v += d);
+            let length = 1.0 / spectral_bound(whole.view());
+            solution.assign(&weights);
+            solution.scaled_add(T::of(-length), &gradient);
+            self.penalty.prox(length, solution.slice_mut(s![..weights.nrows() - 1, ..]))?;
+        }
+        let length = self.squared_length((&solution - &weights).view(), threads);
+        Ok((solution, length))
+    }
+
+    /// matrix ← matrix + factor·M̃, `(n_inputs, n_inputs)`.
+    pub fn add_metric(&self, factor: f64, mut matrix: ArrayViewMut2<'_, T>) {
+        match &self.metric {
+            Metric::Multiple(multiple) => {
+                matrix.diag_mut().map_inplace(|v| *v += T::of(factor * multiple));
+            }
+            Metric::Dense { weights, .. } => matrix.scaled_add(T::of(factor), weights),
+        }
+    }
+
     /// ⟨A, MA⟩ for weights with their intercept.
     pub fn squared_length(&mut self, away: ArrayView2<'_, T>, threads: Threads) -> f64 {
         let n = away.nrows() - 1;
@@ -228,20 +288,24 @@ impl<T: Real> ProximalBlock<T> {
         }
     }
 
-    /// ½⟨W, M̃W⟩ for weights with their intercept.
-    pub fn half_square(&mut self, weights: ArrayView2<'_, T>, threads: Threads) -> f64 {
+    /// M̃W, without the intercept, for weights with theirs.
+    pub fn image(&mut self, weights: ArrayView2<'_, T>, threads: Threads) -> ArrayView2<'_, T> {
         let weights = weights.slice(s![..weights.nrows() - 1, ..]);
-        let image = match &self.metric {
+        match &self.metric {
             Metric::Multiple(multiple) => {
                 self.residual.assign(&weights);
                 self.residual *= T::of(*multiple);
-                &self.residual
             }
             Metric::Dense { weights: matrix, .. } => {
                 product(T::one(), matrix.view(), weights, T::zero(), self.residual.view_mut(), threads);
-                &self.residual
             }
-        };
+        }
+        self.residual.view()
+    }
+
+    /// ½⟨W, M̃W⟩ for weights with their intercept.
+    pub fn half_square(&mut self, weights: ArrayView2<'_, T>, threads: Threads) -> f64 {
+        let image = self.image(weights, threads);
         0.5 * weights.iter().zip(image).map(|(a, b)| a.f64() * b.f64()).sum::<f64>()
     }
 }

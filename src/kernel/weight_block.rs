@@ -80,19 +80,10 @@ pub fn metric_damping<T: Real>(gram: ArrayView2<'_, T>, damping: f64, ridge: f64
     diagonal
 }
 
-/// (c G + ridge I)⁻¹ gradient, and ⟨gradient, step⟩: the step that minimises the majoriser of the
-/// weight block, with `gram` = G of the layer's input at the current lifted variables and c the
-/// curvature bound of the block's terms. The intercept is not penalised.
-///
-/// # Errors
-/// [`crate::error::Error::Factorisation`] when G holds non-finite values.
-pub fn majorised_step<T: Real>(
-    gram: ArrayView2<'_, T>,
-    gradient: ArrayView2<'_, T>,
-    curvature: f64,
-    ridge: f64,
-    threads: Threads,
-) -> Result<(Array2<T>, f64)> {
+/// c G and the diagonal that, added to it, majorises the weight block with its ridge: `gram` = G of the
+/// layer's input at the current lifted variables, c the curvature bound of the block's terms. The
+/// intercept is not penalised.
+pub fn majoriser<T: Real>(gram: ArrayView2<'_, T>, curvature: f64, ridge: f64) -> (Array2<T>, Vec<T>) {
     let n_inputs = gram.nrows() - 1;
     let gram = gram.mapv(|v| v * T::of(curvature));
     let trace: f64 = gram.diag().iter().map(|v| v.f64()).sum();
@@ -100,9 +91,5 @@ pub fn majorised_step<T: Real>(
     let jitter = (64.0 * T::epsilon().f64() * trace).max(1e-30);
     let mut diagonal = vec![T::of(ridge + jitter); n_inputs + 1];
     diagonal[n_inputs] = T::of(jitter);
-    let inverse = damped_inverse(gram.view(), &diagonal, threads)?;
-    let mut step = Array2::zeros(gradient.raw_dim());
-    product(T::one(), inverse.view(), gradient, T::zero(), step.view_mut(), threads);
-    let length = step.iter().zip(gradient).map(|(&a, &b)| (a * b).f64()).sum::<f64>();
-    Ok((step, length.max(0.0)))
+    (gram, diagonal)
 }

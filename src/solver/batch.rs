@@ -11,22 +11,24 @@
 //! fold the input map into W_1
 //! ```
 //!
+//! Weights with a penalty take proximal forms of both steps, and start within the sets that hold them.
+//!
 //! S(W) solves the activation blocks from the plain forward pass, from the last layer down. Plain
 //! block descent alone (`accelerate = false`) is monotone too, but lets W and x hold each other
 //! back: x stays near the forward pass of earlier weights, and the weights near what fits it. The
 //! joint step moves both, as gradient descent on the envelope min_x J(W, x) would.
 
 use super::control::{Control, PassReport, Status};
+use super::held_out::HeldOut;
 use super::history::History;
 use super::layers::Layer;
 use super::lifted::{Lifted, Terms};
 use super::memory::check_memory;
-use super::pass::{Batch, Data};
+use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::start::{fold, start};
-use super::stochastic::{HeldOut, Solution};
+use super::stochastic::Solution;
 use crate::error::Result;
-use crate::kernel::weight_block::majorised_step;
 use crate::linalg::{Threads, singular_values};
 use crate::network::Network;
 use crate::problem::Problem;
@@ -46,6 +48,8 @@ const SHORTEN: f64 = 0.5;
 const LEAST_RATE: f64 = 0.05;
 /// Largest step: beyond it the trial that is refused next costs more than the step gains.
 const MOST_RATE: f64 = 1e3;
+/// Factor on a curvature that was tried out beyond which no step is taken.
+const MOST_CAUTION: f64 = 1e12;
 /// Sweeps between two refreshes of the metrics, once they have settled.
 const REFRESH: usize = 10;
 
@@ -87,10 +91,11 @@ pub fn batch<T: Real>(
         }
         sweep += 1;
         let step = descent.sweep(options, &mut history)?;
-        let score = held_out.as_ref().map(|held_out| held_out.score(&mut forward, &descent.layers));
-        let loss = descent.plain_loss(options);
+        let held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut forward, &descent.layers));
+        let score = held.map(Totals::mean_score);
+        let loss = descent.terms.plain_loss + descent.penalty;
         let seconds = clock.elapsed().as_secs_f64();
-        descent.record(&mut history, options, step, score, seconds);
+        descent.record(&mut history, step, held, seconds);
         control.pass_done(&PassReport { pass: sweep, loss, validation_score: score, seconds });
         // A change of the logarithm is a relative change.
         let merit = score.unwrap_or(-descent.objective.max(f64::MIN_POSITIVE).ln());
@@ -136,6 +141,8 @@ struct Descent<'a, 't, T> {
     gradients: Vec<Array2<T>>,
     terms: Terms,
     objective: f64,
+    /// The part of the weights in the objective.
+    penalty: f64,
     residual: f64,
     curvatures: Vec<f64>,
     /// Whether the loss has a bound of its curvature, so that no majoriser has to be tried out.
@@ -156,6 +163,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             weights: layers.iter().map(|layer| layer.weights.clone()).collect(),
             gradients: Vec::new(),
             objective: 0.0,
+            penalty: 0.0,
             residual: f64::INFINITY,
             rate: options.learning_rate,
             sweeps: 0,
@@ -166,7 +174,8 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             curvatures,
             bounded,
         };
-        descent.objective = descent.value(&descent.terms, options);
+        let terms = descent.terms.clone();
+        descent.objective = descent.value(&terms, options)?;
         descent.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
         descent.gradients = descent.layers.iter().map(|layer| layer.gradient.clone()).collect();
         Ok(descent)
@@ -181,7 +190,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
                 self.next_refresh = self.sweeps + self.sweeps.clamp(1, REFRESH);
             }
             while self.rate >= LEAST_RATE {
-                if self.joint_step(options) {
+                if self.joint_step(options)? {
                     self.rate = (LENGTHEN * self.rate).min(MOST_RATE);
                     return Ok(Step::Joint);
                 }
@@ -194,28 +203,27 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
 
     /// W⁺ ← W − η V, x⁺ ← S(W⁺); whether the objective is no higher there. If it is, the weights
     /// are put back and the momentum is forgotten.
-    fn joint_step(&mut self, options: &Options) -> bool {
+    fn joint_step(&mut self, options: &Options) -> Result<bool> {
         let threads = self.lifted.threads();
         let mut squared = 0.0;
         for (layer, &curvature) in self.layers.iter_mut().zip(&self.curvatures) {
-            squared += layer.solve(options.ridge, threads) / curvature;
-            let rate = T::of(self.rate / curvature);
-            layer.descend(rate, T::of(options.momentum), T::one(), threads);
+            squared += layer.residual(options.ridge, curvature, threads)?;
+            layer.advance(self.rate / curvature, options.momentum, 1.0, threads)?;
         }
         let terms = self.lifted.solve_afresh(&mut self.layers);
-        let objective = self.value(&terms, options);
+        let objective = self.value(&terms, options)?;
         if objective <= self.objective {
             self.lifted.accept();
             self.residual = (squared / objective.max(f64::MIN_POSITIVE)).sqrt();
             let terms = if self.lifted.has_stand_ins() { self.with_plain(terms) } else { terms };
             self.keep(terms, objective, options);
-            return true;
+            return Ok(true);
         }
         for ((layer, weights), gradient) in self.layers.iter_mut().zip(&self.weights).zip(&self.gradients) {
             layer.restore(weights);
             layer.gradient.assign(gradient);
         }
-        false
+        Ok(false)
     }
 
     /// Activation blocks from the last layer down, then the weight blocks of all layers at once;
@@ -228,40 +236,15 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             let norm =
                 singular_values(above.slice(s![..above.nrows() - 1, ..]))?.first().copied().unwrap_or(0.0);
             let proximal = self.curvatures[l + 1] * norm * norm * self.lifted.slope_bound(l);
-            squared += self.activation_block(l, proximal, options);
+            squared += self.activation_block(l, proximal, options)?;
             if options.diagnostics {
                 let terms = self.lifted.terms(&mut self.layers);
-                history.push("blocks", self.value(&terms, options));
+                let objective = self.value(&terms, options)?;
+                history.push("blocks", objective);
             }
         }
-        let grams = self.lifted.grams(&mut self.layers);
-        let terms = self.lifted.terms(&mut self.layers);
-        let before = self.value(&terms, options);
-        self.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
-        let steps =
-            self.layers.par_iter().zip(&grams).zip(&self.curvatures).map(|((layer, gram), &curvature)| {
-                majorised_step(gram.view(), layer.gradient.view(), curvature, options.ridge, Threads::One)
-            });
-        let steps: Vec<(Array2<T>, f64)> = steps.collect::<Result<_>>()?;
-        squared += steps.iter().map(|(_, length)| length).sum::<f64>();
-        for (layer, weights) in self.layers.iter_mut().zip(&mut self.weights) {
-            weights.assign(&layer.weights);
-            layer.restore(weights);
-        }
-        let mut share = 1.0;
-        let (terms, objective) = loop {
-            for ((layer, weights), (step, _)) in self.layers.iter_mut().zip(&self.weights).zip(&steps) {
-                layer.weights.assign(weights);
-                layer.weights.scaled_add(T::of(-share), step);
-            }
-            let terms = self.lifted.terms(&mut self.layers);
-            let objective = self.value(&terms, options);
-            // Only a loss without a curvature bound can need a shorter step.
-            if objective <= before || self.bounded || share < 1e-6 {
-                break (terms, objective);
-            }
-            share *= SHORTEN;
-        };
+        let (terms, objective, length) = self.weight_blocks(options)?;
+        squared += length;
         if options.diagnostics {
             history.push("blocks", objective);
         }
@@ -272,24 +255,75 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         Ok(if start - objective > rounding { Step::Blocks } else { Step::Stationary })
     }
 
+    /// The weight blocks of all layers at once. Returns the terms and the objective, no higher than
+    /// before, and the squared length of the steps. A last layer whose loss has no curvature bound gets
+    /// the first power of 4 that does not raise the objective.
+    fn weight_blocks(&mut self, options: &Options) -> Result<(Terms, f64, f64)> {
+        let grams = self.lifted.grams(&mut self.layers);
+        let terms = self.lifted.terms(&mut self.layers);
+        let before = self.value(&terms, options)?;
+        self.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
+        for (layer, (weights, gradient)) in
+            self.layers.iter().zip(self.weights.iter_mut().zip(&mut self.gradients))
+        {
+            weights.assign(&layer.weights);
+            gradient.assign(&layer.gradient);
+        }
+        let blocks = self.layers.par_iter_mut().zip(&grams).zip(&self.curvatures);
+        let steps = blocks.map(|((layer, gram), &curvature)| {
+            layer.majorised_step(gram.view(), curvature, options.ridge, Threads::One)
+        });
+        let steps: Vec<(Array2<T>, f64)> = steps.collect::<Result<_>>()?;
+        let squared = steps.iter().map(|(_, length)| length).sum::<f64>();
+        for (layer, (weights, _)) in self.layers.iter_mut().zip(&steps) {
+            layer.restore(weights);
+        }
+        let last = self.layers.len() - 1;
+        let mut caution = 1.0;
+        loop {
+            let terms = self.lifted.terms(&mut self.layers);
+            let objective = self.value(&terms, options)?;
+            if objective <= before {
+                return Ok((terms, objective, squared));
+            }
+            caution *= 4.0;
+            if self.bounded || caution > MOST_CAUTION {
+                // No step is better than one that rounding spoils.
+                for (layer, weights) in self.layers.iter_mut().zip(&self.weights) {
+                    layer.restore(weights);
+                }
+                let terms = self.lifted.terms(&mut self.layers);
+                let objective = self.value(&terms, options)?;
+                return Ok((terms, objective, squared));
+            }
+            let layer = &mut self.layers[last];
+            layer.restore(&self.weights[last]);
+            layer.gradient.assign(&self.gradients[last]);
+            let curvature = caution * self.curvatures[last];
+            let (weights, _) =
+                layer.majorised_step(grams[last].view(), curvature, options.ridge, Threads::One)?;
+            layer.restore(&weights);
+        }
+    }
+
     /// The activation block of hidden layer `l`. A loss above it that has no curvature bound gets the
     /// first power of 4 times `proximal` that does not raise the objective.
-    fn activation_block(&mut self, l: usize, mut proximal: f64, options: &Options) -> f64 {
+    fn activation_block(&mut self, l: usize, mut proximal: f64, options: &Options) -> Result<f64> {
         if self.bounded || l + 2 < self.curvatures.len() {
-            return self.lifted.activation_block(l, &self.layers, proximal);
+            return Ok(self.lifted.activation_block(l, &self.layers, proximal));
         }
         let terms = self.lifted.terms(&mut self.layers);
-        let before = self.value(&terms, options);
+        let before = self.value(&terms, options)?;
         self.lifted.save(l);
         loop {
             let squared = self.lifted.activation_block(l, &self.layers, proximal);
             let terms = self.lifted.terms(&mut self.layers);
-            if self.value(&terms, options) <= before {
-                return squared;
+            if self.value(&terms, options)? <= before {
+                return Ok(squared);
             }
             self.lifted.undo(l);
-            if proximal > 1e12 {
-                return 0.0;
+            if proximal > MOST_CAUTION {
+                return Ok(0.0);
             }
             // It is 0 as long as the weights above are.
             proximal = 4.0 * proximal.max(options.penalty_weight);
@@ -316,16 +350,13 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
     }
 
     /// J with its penalties.
-    fn value(&self, terms: &Terms, options: &Options) -> f64 {
-        terms.objective(options.penalty_weight, self.penalty(options))
-    }
-
-    fn penalty(&self, options: &Options) -> f64 {
-        options.ridge * self.layers.iter().map(Layer::half_square).sum::<f64>()
-    }
-
-    fn plain_loss(&self, options: &Options) -> f64 {
-        self.terms.plain_loss + self.penalty(options)
+    fn value(&mut self, terms: &Terms, options: &Options) -> Result<f64> {
+        self.penalty = 0.0;
+        let threads = self.lifted.threads();
+        for layer in &mut self.layers {
+            self.penalty += layer.penalty(options.ridge, threads)?;
+        }
+        Ok(terms.objective(options.penalty_weight, self.penalty))
     }
 
     /// Metrics of all layers but the first, whose coordinates make it the identity.
@@ -338,20 +369,14 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         Ok(())
     }
 
-    fn record(
-        &self,
-        history: &mut History,
-        options: &Options,
-        step: Step,
-        validation_score: Option<f64>,
-        seconds: f64,
-    ) {
+    fn record(&self, history: &mut History, step: Step, held: Option<Totals>, seconds: f64) {
         let terms = &self.terms;
-        terms.record(history, self.objective, self.penalty(options), self.residual);
+        terms.record(history, self.objective, self.penalty, self.residual);
         history.push("loss", terms.plain_loss);
         history.push("score", terms.score);
-        if let Some(score) = validation_score {
-            history.push("validation_score", score);
+        if let Some(held) = held {
+            history.push("validation_loss", held.mean_loss());
+            history.push("validation_score", held.mean_score());
         }
         history.push("learning_rate", if step == Step::Joint { self.rate } else { 0.0 });
         history.push("seconds", seconds);

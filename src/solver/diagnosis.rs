@@ -51,7 +51,7 @@ impl<T: Real> Diagnosis<T> {
         let mut squared = 0.0;
         for (layer, curvature) in layers.iter_mut().zip(lifted.step_curvatures()) {
             layer.add_ridge(options.ridge);
-            squared += layer.residual(options.ridge, lifted.threads())? / curvature;
+            squared += layer.residual(options.ridge, curvature, lifted.threads())?;
         }
         terms.record(history, objective, penalty, (squared / objective.max(f64::MIN_POSITIVE)).sqrt());
         Ok(())

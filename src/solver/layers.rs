@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::proximal_weight_block::ProximalBlock;
-use crate::kernel::weight_block::{gradient, metric_damping};
+use crate::kernel::weight_block::{gradient, majoriser, metric_damping};
 use crate::linalg::{Threads, damped_inverse, product};
 use crate::penalty::Penalty;
 use crate::real::Real;
@@ -217,18 +217,51 @@ impl<T: Real> Layer<T> {
         }
     }
 
-    /// [`Layer::solve`], or where there is a penalty the squared length in the metric of the proximal
-    /// step of rate 1: what vanishes at an optimum.
+    /// Squared length, in the metric, of the step that minimises the block with its penalty majorised
+    /// by `curvature` times the metric: what vanishes at an optimum.
     ///
     /// # Errors
     /// As [`Layer::advance`].
-    pub fn residual(&mut self, ridge: f64, threads: Threads) -> Result<f64> {
-        let length = self.solve(ridge, threads);
+    pub fn residual(&mut self, ridge: f64, curvature: f64, threads: Threads) -> Result<f64> {
+        let length = self.solve(ridge, threads) / curvature;
         let Some(block) = &mut self.proximal else { return Ok(length) };
-        let target = &self.weights - &self.step;
+        let mut target = self.weights.clone();
+        target.scaled_add(T::of(-1.0 / curvature), &self.step);
         let mut solution = Array2::zeros(target.raw_dim());
-        block.solve(target.view(), 1.0, solution.view_mut(), threads)?;
-        Ok(block.squared_length((&solution - &self.weights).view(), threads))
+        block.solve(target.view(), 1.0 / curvature, solution.view_mut(), threads)?;
+        Ok(curvature * block.squared_length((&solution - &self.weights).view(), threads))
+    }
+
+    /// The weights of one majorise–minimise step, and its squared length in the majoriser's metric:
+    /// `gram` of the layer's input at the lifted variables, `curvature` that of the block's terms. The
+    /// gradient is that of the block with its ridge.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Factorisation`].
+    pub fn majorised_step(
+        &mut self,
+        gram: ArrayView2<'_, T>,
+        curvature: f64,
+        ridge: f64,
+        threads: Threads,
+    ) -> Result<(Array2<T>, f64)> {
+        let own_ridge = if self.ridge_in_metric.is_some() { 0.0 } else { ridge };
+        let (mut gram, damping) = majoriser(gram, curvature, own_ridge);
+        let Some(block) = &mut self.proximal else {
+            let inverse = damped_inverse(gram.view(), &damping, threads)?;
+            product(T::one(), inverse.view(), self.gradient.view(), T::zero(), self.step.view_mut(), threads);
+            let length = self.gradient.iter().zip(&self.step).map(|(&a, &b)| (a * b).f64()).sum::<f64>();
+            return Ok((&self.weights - &self.step, length.max(0.0)));
+        };
+        let mut gradient = self.gradient.clone();
+        if let Some(ridge) = self.ridge_in_metric {
+            let n_in = self.weights.nrows() - 1;
+            let share = ridge / (1.0 + ridge);
+            block.add_metric(share, gram.slice_mut(s![..n_in, ..n_in]));
+            let image = block.image(self.weights.view(), threads);
+            gradient.slice_mut(s![..n_in, ..]).scaled_add(T::of(share), &image);
+        }
+        block.majorised_step(gram.view(), &damping, gradient.view(), self.weights.view(), threads)
     }
 
     /// [`Layer::descend`], or where there is a penalty its proximal form: the weight block at

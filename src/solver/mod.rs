@@ -7,6 +7,7 @@ mod batch;
 mod control;
 mod covariance;
 mod diagnosis;
+mod held_out;
 mod history;
 mod input_map;
 mod layers;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::spec::Options;
+use crate::spec::{Options, Solver};
 use ndarray::{Array2, s};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -45,7 +45,8 @@ pub(super) fn start<T: Real>(
         if let Some((gram, damping)) = metric.as_ref().filter(|_| l == 0) {
             layer.fix_metric(gram.view(), *damping, options.ridge)?;
         }
-        if network.is_none() {
+        // The batch solver, whose objective never rises, keeps to one problem.
+        if network.is_none() && options.solver != Solver::Batch {
             layer.tighten(0.0);
         }
         layer.project()?;

@@ -15,6 +15,7 @@
 
 use super::control::{Control, PassReport, Status};
 use super::diagnosis::Diagnosis;
+use super::held_out::HeldOut;
 use super::history::History;
 use super::layers::Layer;
 use super::memory::check_memory;
@@ -29,7 +30,6 @@ use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
 use crate::spec::Options;
-use ndarray::Array2;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -128,17 +128,18 @@ pub fn stochastic<T: Real>(
         for layer in &mut layers {
             loss += layer.penalty(options.ridge, batch.threads())?;
         }
-        let score;
+        let held;
         let tightness = schedule.tightness();
         if tightness < 1.0 {
             // Scored, and kept, as the run would leave it; the problem itself still changes, so no
             // lack of improvement counts.
             let ends = layers.iter_mut().map(|layer| layer.projected(tightness));
             let ends = ends.collect::<Result<Vec<_>>>()?;
-            score = held_out.as_ref().map(|held_out| held_out.score(&mut batch, &ends));
-            progress.record(&ends, loss, score);
+            held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut batch, &ends));
+            progress.record(&ends, loss, held.map(Totals::mean_score));
         } else {
-            score = held_out.as_ref().map(|held_out| held_out.score(&mut batch, &layers));
+            held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut batch, &layers));
+            let score = held.map(Totals::mean_score);
             // An early end is a finished end: the rate is let down to 0.
             if progress.note(&layers, loss, score, score.unwrap_or(-loss)) {
                 schedule.wind_down(options.n_iter_no_change);
@@ -150,12 +151,14 @@ pub fn stochastic<T: Real>(
         let seconds = clock.elapsed().as_secs_f64();
         history.push("loss", loss);
         history.push("score", early.plus(late).mean_score());
-        if let Some(score) = score {
-            history.push("validation_score", score);
+        if let Some(held) = held {
+            history.push("validation_loss", held.mean_loss());
+            history.push("validation_score", held.mean_score());
         }
         history.push("learning_rate", schedule.rate());
         history.push("seconds", seconds);
-        control.pass_done(&PassReport { pass, loss, validation_score: score, seconds });
+        let validation_score = held.map(Totals::mean_score);
+        control.pass_done(&PassReport { pass, loss, validation_score, seconds });
     }
 
     if status == Status::Interrupted {
@@ -208,23 +211,4 @@ fn sample(n: usize, seed: u64) -> Vec<usize> {
 fn metric_rows<T: Real>(layers: &[Layer<T>], n_samples: usize) -> usize {
     let width = layers[1..].iter().map(|layer| layer.weights.nrows()).max().unwrap_or(0);
     METRIC_ROWS.max(2 * width).min(n_samples)
-}
-
-/// Validation data in mapped coordinates.
-pub(super) struct HeldOut<'a, 'p, T> {
-    problem: &'a Problem<'p, T>,
-    inputs: Array2<T>,
-    rows: Vec<usize>,
-}
-
-impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
-    pub fn new(problem: &'a Problem<'p, T>, inputs: Array2<T>) -> Self {
-        Self { problem, inputs, rows: (0..problem.n_samples()).collect() }
-    }
-
-    pub fn score(&self, batch: &mut Batch<T>, layers: &[Layer<T>]) -> f64 {
-        let data =
-            Data { inputs: &self.inputs, targets: self.problem.targets(), weights: self.problem.weights() };
-        batch.evaluate(layers, data, &self.rows).mean_score()
-    }
 }

@@ -14,6 +14,7 @@ for_both!(
     multiple_of_the_identity_is_solved_at_once,
     half_square_is_that_of_the_metric,
     steps_of_a_penalised_layer_descend,
+    majorised_steps_never_raise_the_block,
     what_holds_exactly_holds_after_every_step,
 );
 
@@ -157,5 +158,41 @@ fn what_holds_exactly_holds_after_every_step<T: Real>() {
             block.solve(target.view(), 0.3, solution.view_mut(), Threads::One).unwrap();
             assert_eq!(penalty.value(solution.slice(s![..6, ..])).unwrap(), 0.0, "{text}");
         }
+    }
+}
+
+/// Steps on a quadratic that the metric majorises, sets that are not convex included: the objective never
+/// rises, the steps fade, and the block's own metric is left as it was.
+fn majorised_steps_never_raise_the_block<T: Real>() {
+    for text in KINDS.into_iter().chain(["rank(2)", "sparse(0.6)"]) {
+        let (gram, damping) = gram::<T>(6);
+        let mut block = block::<T>(text, (7, 4));
+        block.set_multiple(3.0);
+        let center = normal::<T>(7, 4, 21);
+        let mut weights = normal::<T>(7, 4, 22);
+        block.project(weights.view_mut()).unwrap();
+        let value = |weights: &Array2<T>| {
+            let away = weights - &center;
+            let smooth = 0.5 * (&away * &gram.dot(&away)).iter().map(|v| v.f64()).sum::<f64>();
+            let penalty = PenaltyKind::parse(text).unwrap().make::<T>(None, None).unwrap();
+            smooth + penalty.value(weights.slice(s![..6, ..])).unwrap()
+        };
+        let (start, mut last, mut lengths) = (value(&weights), value(&weights), Vec::new());
+        for _ in 0..40 {
+            let gradient = gram.dot(&(&weights - &center));
+            let (moved, length) = block
+                .majorised_step(gram.view(), &damping, gradient.view(), weights.view(), Threads::One)
+                .unwrap();
+            weights = moved;
+            lengths.push(length);
+            let now = value(&weights);
+            assert!(now <= last * (1.0 + 1e-5) + 1e-6, "{text}: from {last} to {now}");
+            last = now;
+        }
+        assert!(last < 0.9 * start, "{text}: from {start} to {last}");
+        assert!(lengths[39] < 1e-3 * lengths[0], "{text}: steps from {} to {}", lengths[0], lengths[39]);
+        let half = block.half_square(weights.view(), Threads::One);
+        let plain = 1.5 * weights.slice(s![..6, ..]).iter().map(|v| v.f64().powi(2)).sum::<f64>();
+        assert!((half - plain).abs() <= 1e-5 * plain, "{text}: the metric changed");
     }
 }
