@@ -8,8 +8,7 @@
 //! G = mean s_i x_i x_iᵀ, so a step in the metric G + damping descends (majorise–minimise). The
 //! intercept is the last row of W; it is neither penalised nor damped beyond rounding.
 
-use crate::error::Result;
-use crate::linalg::{Threads, damped_inverse, product};
+use crate::linalg::{Threads, product};
 use crate::real::Real;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
@@ -52,23 +51,8 @@ pub fn gradient<'c, T: Real>(
     }
 }
 
-/// (G + (ε·mean(diag G) + ridge)·I)⁻¹ for the Gram matrix of a layer's input with trailing ones.
-///
-/// `gram` is `(n_inputs + 1, n_inputs + 1)`; the mean leaves the intercept's entry out.
-///
-/// # Errors
-/// [`crate::error::Error::Factorisation`] when G holds non-finite values.
-pub fn inverse_metric<T: Real>(
-    gram: ArrayView2<'_, T>,
-    damping: f64,
-    ridge: f64,
-    threads: Threads,
-) -> Result<Array2<T>> {
-    damped_inverse(gram, &metric_damping(gram, damping, ridge), threads)
-}
-
-/// The diagonal that [`inverse_metric`] adds to G: (ε·mean(diag G) + ridge), next to nothing for the
-/// intercept.
+/// The diagonal that damps the Gram matrix G of a layer's input with trailing ones, `(n_inputs + 1,
+/// n_inputs + 1)`: ε·mean(diag G) + ridge, the intercept's entry left out of the mean and next to 0.
 pub fn metric_damping<T: Real>(gram: ArrayView2<'_, T>, damping: f64, ridge: f64) -> Vec<T> {
     let n_inputs = gram.nrows() - 1;
     let trace: f64 = gram.diag().iter().take(n_inputs).map(|v| v.f64()).sum();

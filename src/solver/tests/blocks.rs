@@ -4,8 +4,8 @@ use super::super::layers::Layer;
 use super::{distance, for_both, normal};
 use crate::activation::{Activation, ActivationKind, Divergence, Elementwise, Tie};
 use crate::kernel::activation_block::pull_back;
-use crate::kernel::weight_block::{gradient, inverse_metric};
-use crate::linalg::Threads;
+use crate::kernel::weight_block::{gradient, metric_damping};
+use crate::linalg::{Threads, damped_inverse};
 use crate::real::Real;
 use ndarray::{Array1, Array2, ArrayView1, s};
 
@@ -15,7 +15,7 @@ for_both!(
     weight_gradient_sums_over_chunks,
     weight_block_descends_as_its_majoriser_says,
     ridge_shrinks_the_step_of_a_layer_without_metric,
-    inverse_metric_damps_all_but_the_intercept,
+    metric_damps_all_but_the_intercept,
 );
 
 /// Activations whose units are independent, with the potentials that the lifted problem uses.
@@ -218,10 +218,11 @@ fn ridge_shrinks_the_step_of_a_layer_without_metric<T: Real>() {
 }
 
 /// (G + (ε mean(diag) + ridge) I) on the inputs; the intercept's own entry neither counts nor is damped.
-fn inverse_metric_damps_all_but_the_intercept<T: Real>() {
+fn metric_damps_all_but_the_intercept<T: Real>() {
     let diagonal = Array1::from(vec![1.0, 3.0, 5.0, 1e4]);
     let gram = Array2::from_diag(&diagonal).mapv(T::of);
-    let inverse = inverse_metric(gram.view(), 1.0, 3.0, Threads::One).unwrap();
+    let damping = metric_damping(gram.view(), 1.0, 3.0);
+    let inverse = damped_inverse(gram.view(), &damping, Threads::One).unwrap();
     let expected = Array2::from_diag(&Array1::from(vec![1.0 / 7.0, 1.0 / 9.0, 1.0 / 11.0, 1e-4]));
     for (got, expected) in inverse.iter().zip(&expected) {
         assert!((got.f64() - expected).abs() <= 1e-6 * expected, "{got} not {expected}");
@@ -229,5 +230,7 @@ fn inverse_metric_damps_all_but_the_intercept<T: Real>() {
     // Silent units: still a metric.
     let mut silent = Array2::zeros((4, 4));
     silent[[3, 3]] = T::one();
-    assert!(inverse_metric(silent.view(), 2.0, 0.0, Threads::One).unwrap().iter().all(|v| v.is_finite()));
+    let damping = metric_damping(silent.view(), 2.0, 0.0);
+    let inverse = damped_inverse(silent.view(), &damping, Threads::One).unwrap();
+    assert!(inverse.iter().all(|v| v.is_finite()));
 }
