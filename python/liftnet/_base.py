@@ -198,7 +198,7 @@ class LiftedMLPBase(BaseEstimator):
             )
         return tuple(float(value) for value in pair)
 
-    def _options(self, loss, total_weight, activations):
+    def _options(self, loss, total_weight):
         def automatic(value):
             return None if isinstance(value, str) else _in_64_bits(value)
 
@@ -206,7 +206,7 @@ class LiftedMLPBase(BaseEstimator):
         return {
             "loss": loss,
             "hidden_layer_sizes": self._layer_sizes(),
-            "activation": activations,
+            "activation": self._activations(),
             "divergence": self.divergence,
             "learn_activation": bool(self.learn_activation),
             "alpha": automatic(self.alpha),
@@ -314,13 +314,14 @@ class LiftedMLPBase(BaseEstimator):
             len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
         )
         total_weight = min(float(total_weight), np.finfo(np.float64).max)
-        chosen = self._activations()
+        options = self._options(loss, total_weight)
+        chosen = options["activation"]
         activations = chosen if start is None else self._learned_activations(chosen)
         result = _core.fit(
             X,
             y,
             n_outputs,
-            self._options(loss, total_weight, activations),
+            options | {"activation": activations},
             sample_weight=sample_weight,
             start=start,
             validation=validation,
