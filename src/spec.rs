@@ -4,6 +4,7 @@
 //!
 //! | parameter | default | rationale |
 //! |---|---|---|
+//! | `learn_activation` | no | the activation is a choice; where it is in doubt its parameter can be learned |
 //! | `alpha` | see [`auto_alpha`] | divided by n, as in scikit-learn: small tables want a penalty in proportion to 1/n, large sets more |
 //! | `penalties` | ridge | nothing beyond alpha |
 //! | `solver` | batch for classes of up to [`TINY`] samples unless a batch size, a step or a penalty is chosen, else stochastic | a little more accurate there, with better probabilities; the stochastic one is faster |

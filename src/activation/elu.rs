@@ -66,9 +66,9 @@ impl<T: Real> Elementwise<T> for Elu<T> {
 }
 
 impl<T: Real> Elu<T> {
-    /// e^v − 1 − v for v < 0, given x = φ(v): cheap, and accurate enough for sums.
-    fn excess(&self, v: T, x: T) -> T {
-        if v < T::of(-0.05) { x / self.alpha - v } else { exp_excess(v) }
+    /// e^v − 1 − v for v < 0, given e^v − 1: cheap, and accurate enough for sums.
+    fn excess(v: T, minus_one: T) -> T {
+        if v < T::of(-0.05) { minus_one - v } else { exp_excess(v) }
     }
 }
 
@@ -77,13 +77,15 @@ impl<T: Real> Elu<T> {
 impl<T: Real> Parametric<T> for Elu<T> {
     fn sensitivity(&self, x: T, u: T, phi: T, z: T) -> [T; 3] {
         let (mut lifted, mut curvature, mut plain) = (T::zero(), T::zero(), T::zero());
+        // The same for every entry.
+        let inverse = self.alpha.recip();
         if x < T::zero() {
-            lifted = self.excess(u, x);
-            let y = x / self.alpha;
-            curvature = y * y / (self.alpha * (T::one() + y).max(T::epsilon()));
+            let y = x * inverse;
+            lifted = Self::excess(u, y);
+            curvature = inverse * y * y / (T::one() + y).max(T::epsilon());
         }
         if z < T::zero() {
-            plain = self.excess(z, phi);
+            plain = Self::excess(z, phi * inverse);
         }
         [plain - lifted, plain + lifted, curvature]
     }

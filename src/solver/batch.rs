@@ -257,7 +257,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
                 history.push("blocks", self.value(&terms, options));
             }
         }
-        self.parameter_blocks(options, history);
+        squared += self.parameter_blocks(options, history);
         let grams = self.lifted.grams(&mut self.layers);
         let terms = self.lifted.terms(&mut self.layers);
         let before = self.value(&terms, options);
@@ -296,14 +296,16 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         Ok(if start - objective > rounding { Step::Blocks } else { Step::Stationary })
     }
 
-    /// The blocks of all parameters that are learned.
-    fn parameter_blocks(&mut self, options: &Options, history: &mut History) {
-        let tol = 64.0 * T::epsilon().f64();
+    /// The blocks of all parameters that are learned. Returns the squared length of their steps.
+    fn parameter_blocks(&mut self, options: &Options, history: &mut History) -> f64 {
+        let mut squared = 0.0;
+        // About the rounding of a derivative of elu.
+        let tol = 512.0 * T::epsilon().f64();
         for l in 0..self.curvatures.len() - 1 {
             if !self.lifted.activations.learns(l) {
                 continue;
             }
-            self.lifted.parameter_block(l, &self.layers, tol);
+            squared += self.lifted.parameter_block(l, &self.layers, tol);
             if options.diagnostics {
                 let terms = self.lifted.terms(&mut self.layers);
                 history.push("blocks", self.value(&terms, options));
@@ -311,6 +313,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         }
         // That of φ may have changed.
         self.curvatures = self.lifted.step_curvatures();
+        squared
     }
 
     /// The activation block of hidden layer `l`. A loss above it that has no curvature bound gets the

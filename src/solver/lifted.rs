@@ -159,13 +159,14 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
     }
 
     /// The block of the parameter of hidden layer `l`, which is learned: solved with x and z fixed, never
-    /// raises the objective.
-    pub fn parameter_block(&mut self, l: usize, layers: &[Layer<T>], tol: f64) {
-        /// From near the minimum, as a sweep leaves it, two or three are usual.
-        const MAX_ITER: usize = 10;
+    /// raises the objective. Returns the squared length of Newton's step at its start, in the metric of the
+    /// block, or 0 where that leaves the interval.
+    pub fn parameter_block(&mut self, l: usize, layers: &[Layer<T>], tol: f64) -> f64 {
+        /// From near the minimum, where a sweep begins, two or three are usual.
+        const MAX_ITER: usize = 40;
         let start = self.activations.kinds()[l];
-        let Some(old) = start.learnable::<T>() else { return };
-        let n_hidden = self.activations.kinds().len();
+        let Some(old) = start.learnable::<T>() else { return 0.0 };
+        let mut first = None;
         let (shards, threads, model) = self.parts(layers);
         let phi = model.ties[l].lifted();
         let least =
@@ -176,20 +177,24 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
                 return Moments::default();
             };
             each(shards, threads, |shard| {
-                shard.terms.moments = vec![Moments::default(); n_hidden];
+                shard.terms.moments[l] = Moments::default();
                 for start in (0..shard.n).step_by(ROWS) {
                     let rows = start..(start + ROWS).min(shard.n);
                     shard.add_moments(l, model, &*phi, &*learnable, rows);
                 }
             });
-            total(shards.iter().map(|shard| shard.terms.moments[l]))
+            let sum = total(shards.iter().map(|shard| shard.terms.moments[l]));
+            first.get_or_insert(sum);
+            sum
         });
-        let Some(new) = kind.learnable::<T>().filter(|_| kind != start) else { return };
+        let Some(new) = kind.learnable::<T>().filter(|_| kind != start) else { return 0.0 };
         each(shards, threads, |shard| {
             shard.expand(l, phi);
             shard.contract(l, &*new);
         });
         self.activations.set(l, kind);
+        let length = |sum: Moments| self.lambda.f64() * sum.slope * sum.slope / sum.curvature;
+        first.filter(|sum| sum.curvature > 0.0).map_or(0.0, length) / self.data.inputs.nrows() as f64
     }
 
     /// x of hidden layer `l`, `(n_samples, n_units)`.

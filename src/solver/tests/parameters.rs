@@ -139,7 +139,7 @@ fn parameter_blocks_keep_the_lifted_variables<T: Real>() {
                         lifted.activations.set(l, kind.with_parameter(other));
                         let before = lifted.terms(layers);
                         let x = lifted.variables(l);
-                        lifted.parameter_block(l, layers, 16.0 * T::epsilon().f64());
+                        lifted.parameter_block(l, layers, 512.0 * T::epsilon().f64());
                         let after = lifted.terms(layers);
                         let learned = lifted.activations.kinds()[l];
                         let case =
