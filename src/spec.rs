@@ -4,6 +4,7 @@
 //!
 //! | parameter | default | rationale |
 //! |---|---|---|
+//! | `learn_activation` | no | the activation is a choice; where it is in doubt its parameter can be learned |
 //! | `alpha` | see [`auto_alpha`] | divided by n, as in scikit-learn: small tables want a penalty in proportion to 1/n, large sets more |
 //! | `penalties` | ridge | nothing beyond alpha |
 //! | `solver` | batch for classes of up to [`TINY`] samples unless a batch size, a step or a penalty is chosen, else stochastic | a little more accurate there, with better probabilities; the stochastic one is faster |
@@ -15,7 +16,7 @@
 //! | `damping` | see [`auto_damping`] | relative to the mean eigenvalue of each layer's Gram matrix |
 //! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance | fewer products and better generalisation |
 
-use crate::activation::{ActivationKind, Divergence};
+use crate::activation::{ActivationKind, Divergence, learnable_names};
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
 use crate::penalty::PenaltyKind;
@@ -131,6 +132,7 @@ pub struct Spec {
     /// One for all hidden layers, or one for each.
     pub activations: Vec<ActivationKind>,
     pub divergence: Divergence,
+    pub learn_activation: bool,
     pub alpha: Option<f64>,
     /// One for all layers, or one for each.
     pub penalties: Vec<PenaltyKind>,
@@ -167,6 +169,8 @@ pub struct Options {
     pub activations: Vec<ActivationKind>,
     /// What ties lifted variables to their layers.
     pub divergence: Divergence,
+    /// Whether the activations' parameters are learned, where that is possible.
+    pub learn_activation: bool,
     /// Ridge penalty on the weights, already divided by the number of samples.
     pub ridge: f64,
     /// Penalty beyond the ridge of each layer, strengths already divided by the number of samples.
@@ -218,6 +222,9 @@ impl Spec {
         }
         let activations = one_for_each(&self.activations, self.hidden_layer_sizes.len())?;
         activations.iter().try_for_each(|&kind| self.divergence.check(kind))?;
+        if self.learn_activation {
+            some_learnable(&activations)?;
+        }
         let plain = self.batch_size.is_none()
             && self.learning_rate.is_none()
             && !self.loss.is_regression()
@@ -293,6 +300,7 @@ impl Spec {
             hidden_layer_sizes: self.hidden_layer_sizes,
             activations,
             divergence: self.divergence,
+            learn_activation: self.learn_activation,
             ridge: (alpha / count).min(MOST_RIDGE),
             penalties,
             output_gains: None,
@@ -326,6 +334,28 @@ fn one_for_each(given: &[ActivationKind], n_hidden: usize) -> Result<Vec<Activat
             allowed: format!("one name, or one for each of {n_hidden} hidden layers").into(),
         }),
     }
+}
+
+fn some_learnable(activations: &[ActivationKind]) -> Result<()> {
+    if activations.iter().any(|kind| kind.is_learnable()) {
+        return Ok(());
+    }
+    let got = match activations {
+        [] => "True without hidden layers".into(),
+        [first, ..] => {
+            let names: Vec<_> = activations.iter().map(|kind| format!("'{kind}'")).collect();
+            format!("True with {}{}", names.join(", "), first.why_not_learnable())
+        }
+    };
+    Err(Error::Parameter {
+        name: "learn_activation",
+        got,
+        allowed: format!(
+            "False unless the activation of a hidden layer has a parameter that can be learned ({})",
+            learnable_names()
+        )
+        .into(),
+    })
 }
 
 fn penalties(given: &[PenaltyKind], n_layers: usize, count: f64) -> Result<Vec<PenaltyKind>> {

@@ -69,6 +69,7 @@ impl<T: Real> Table<T> {
             hidden_layer_sizes: vec![5, 4],
             activations: vec![ActivationKind::Tanh],
             divergence: Divergence::Fenchel,
+            learn_activation: false,
             alpha: Some(0.1),
             penalties: vec![PenaltyKind::Ridge],
             penalty_weight: Some(3.0),
@@ -307,4 +308,85 @@ fn residual_falls() {
     });
     let residual = solution.history.column("residual");
     assert!(residual[399] < 0.1 * residual[0], "from {} to {}", residual[0], residual[399]);
+}
+
+/// With learned parameters: five blocks a sweep, of which none raises the objective, nor does a sweep.
+fn learning_never_raises<T: Real>(accelerate: bool, rounding: f64) {
+    for &loss in LossKind::ALL {
+        let table = Table::<T>::new(loss, N);
+        for kind in ActivationKind::all_learnable() {
+            for start in [kind, kind.with_parameter(0.05), kind.with_parameter(2.0)] {
+                let solution = table.fit(|spec| {
+                    (spec.activations, spec.accelerate) = (vec![start], accelerate);
+                    spec.learn_activation = true;
+                });
+                let case = format!("{loss:?}, {start:?}");
+                never_rises(solution.history.column("objective"), rounding, &case);
+                if !accelerate {
+                    let blocks = solution.history.column("blocks");
+                    assert_eq!(blocks.len(), 5 * solution.n_iter, "{case}");
+                    never_rises(blocks, rounding, &case);
+                }
+                let learned = &solution.network.activations;
+                for (l, activation) in learned.iter().enumerate() {
+                    let column = solution.history.column(&format!("activation_parameter_{}", l + 1));
+                    assert_eq!(column.len(), solution.n_iter);
+                    let parameter = activation.parameter().unwrap();
+                    assert_eq!((activation.name(), *column.last().unwrap()), (kind.name(), parameter.value));
+                }
+                // From an end of the range the way may be barred.
+                let barred = start.parameter().is_some_and(|p| p.value == p.range.1);
+                assert!(barred || learned.iter().any(|l| *l != start), "{case}: nothing learned");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_block_of_learned_parameters_raises_the_objective() {
+    learning_never_raises::<f64>(false, 1e-12);
+    learning_never_raises::<f32>(false, 1e-5);
+}
+
+#[test]
+fn no_sweep_with_learned_parameters_raises_the_objective() {
+    learning_never_raises::<f64>(true, 1e-12);
+}
+
+/// The same network without learned parameters is what it was, and others are not learned.
+#[test]
+fn only_what_is_asked_for_is_learned() {
+    let table = Table::<f64>::new(LossKind::Softmax, N);
+    let activations =
+        vec![ActivationKind::LeakyRelu { slope: 0.3 }, ActivationKind::ClippedRelu { limit: 2.0 }];
+    let learned = table.fit(|spec| (spec.activations, spec.learn_activation) = (activations.clone(), true));
+    let given = table.fit(|spec| spec.activations = activations.clone());
+    assert_eq!(given.network.activations, activations);
+    assert!(given.history.column("activation_parameter_1").is_empty());
+    assert_ne!(learned.network.activations[0], activations[0]);
+    assert_eq!(learned.network.activations[1], activations[1]);
+    assert!(learned.history.column("activation_parameter_2").is_empty());
+}
+
+#[test]
+fn threads_do_not_change_the_bits_of_learned_parameters() {
+    for accelerate in [false, true] {
+        let mut table = Table::<f32>::new(LossKind::Softmax, 2000);
+        table.x = concatenate(Axis(1), &[table.x.view(), normal::<f32>(2000, 40, 5).view()]).unwrap();
+        let in_pool = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let change = |spec: &mut Spec| {
+                (spec.hidden_layer_sizes, spec.max_iter) = (vec![30, 20], Some(6));
+                (spec.accelerate, spec.learn_activation) = (accelerate, true);
+                spec.activations = vec![
+                    ActivationKind::HardSigmoid { slope: 0.3 },
+                    ActivationKind::SoftThreshold { threshold: 0.3 },
+                ];
+            };
+            pool.install(|| table.fit(change))
+        };
+        let (one, four) = (in_pool(1), in_pool(4));
+        assert_eq!(one.network.coefs, four.network.coefs);
+        assert_eq!(one.network.activations, four.network.activations);
+    }
 }

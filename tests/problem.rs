@@ -292,6 +292,7 @@ fn spec() -> Spec {
         hidden_layer_sizes: vec![5],
         activations: vec![ActivationKind::Relu],
         divergence: Divergence::Fenchel,
+        learn_activation: false,
         alpha: None,
         penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),
@@ -323,6 +324,7 @@ fn every_parameter_has_its_range() {
     let nan = f64::NAN;
     let infinity = f64::INFINITY;
     assert_eq!(refused(&|spec| spec.hidden_layer_sizes = vec![3, 0]), "hidden_layer_sizes");
+    assert_eq!(refused(&|spec| spec.learn_activation = true), "learn_activation");
     for bad in [-1e-9, nan, infinity] {
         assert_eq!(refused(&|spec| spec.alpha = Some(bad)), "alpha");
     }

@@ -41,6 +41,9 @@ for_both!(
     linear_map_is_fitted_by_least_squares,
     rows_of_weight_zero_do_not_count,
     validation_keeps_the_best_pass,
+    validation_keeps_the_parameters_of_the_best_pass,
+    learned_parameters_give_the_same_bits_in_every_pool,
+    huge_rates_keep_learned_parameters_in_their_range,
     stopping_is_immediate,
     huge_rates_never_give_non_finite_weights,
     degenerate_data_give_finite_weights,
@@ -110,6 +113,7 @@ impl<T: Real> Table<T> {
             hidden_layer_sizes: vec![8],
             activations: vec![ActivationKind::Relu],
             divergence: Divergence::Fenchel,
+            learn_activation: false,
             alpha: Some(0.01),
             penalties: vec![PenaltyKind::Ridge],
             penalty_weight: Some(10.0),
@@ -210,6 +214,64 @@ fn same_seed_gives_the_same_bits_in_every_pool<T: Real>() {
             assert!(pool(threads).install(|| run(7)) == first, "{components:?} on {threads} threads");
         }
         assert!(run(8).0 != first.0, "another seed, the same weights");
+    }
+}
+
+fn learned_parameters_give_the_same_bits_in_every_pool<T: Real>() {
+    let mut table = xor::<T>(700, 60, LossKind::Softmax);
+    table.weights = Some((0..700).map(|i| T::of((i % 3) as f64)).collect());
+    for kind in ActivationKind::all_learnable() {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let change = |spec: &mut Spec| {
+                (spec.hidden_layer_sizes, spec.activations) = (vec![150, 100], vec![kind]);
+                (spec.batch_size, spec.max_iter, spec.learn_activation) = (Some(300), Some(2), true);
+            };
+            pool.install(|| table.fit(change))
+        };
+        let (one, four) = (run(1), run(4));
+        assert!(bits(&one) == bits(&four), "{kind:?}");
+        assert_eq!(one.network.activations, four.network.activations);
+        assert_ne!(one.network.activations, [kind, kind]);
+    }
+}
+
+/// The score of the network returned is the best of the run, which that of other parameters is not.
+fn validation_keeps_the_parameters_of_the_best_pass<T: Real>() {
+    let x = normal::<T>(200, 3, 15);
+    let table = Table::valued(x.clone(), x.slice(s![.., ..1]).to_owned());
+    let opposite = Table::valued(x.clone(), x.slice(s![.., ..1]).mapv(|v| -v));
+    for kind in [ActivationKind::SoftThreshold { threshold: 1.0 }, ActivationKind::LeakyRelu { slope: 0.2 }] {
+        let options = table.options(|spec| {
+            (spec.max_iter, spec.activations, spec.learn_activation) = (Some(12), vec![kind], true);
+        });
+        let solution =
+            stochastic(&table.problem(), &options, None, Some(&opposite.problem()), &mut Silent).unwrap();
+        let scores = &solution.validation_scores;
+        let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let residual = logits(&solution.network, x.view()) - &opposite.values;
+        let reached = -0.5 * residual.mapv(|r| r.f64() * r.f64()).sum() / 200.0;
+        assert!((reached - best).abs() <= 1e-4 * best.abs(), "{kind:?}: {reached} kept, {best} the best");
+        let pass = scores.iter().rposition(|score| *score == best).unwrap();
+        let column = solution.history.column("activation_parameter_1");
+        assert_eq!(solution.network.activations[0].parameter().unwrap().value, column[pass], "{kind:?}");
+        assert!(pass < 11 && column[pass] != column[11], "the best must not be the last");
+    }
+}
+
+fn huge_rates_keep_learned_parameters_in_their_range<T: Real>() {
+    let table = xor::<T>(200, 4, LossKind::Softmax);
+    for kind in ActivationKind::all_learnable() {
+        let solution = table.fit(|spec| {
+            (spec.activations, spec.learn_activation) = (vec![kind], true);
+            (spec.learning_rate, spec.max_iter) = (Some(1e6), Some(5));
+        });
+        assert_finite(&solution, &format!("{kind:?}"));
+        let parameter = solution.network.activations[0].parameter().unwrap();
+        assert!(
+            parameter.value >= parameter.range.0 && parameter.value <= parameter.range.1,
+            "{parameter:?}"
+        );
     }
 }
 

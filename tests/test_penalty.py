@@ -185,6 +185,7 @@ def linear(X, y, penalty, loss, **options):
         "hidden_layer_sizes": (),
         "activation": ["relu"],
         "divergence": "fenchel",
+        "learn_activation": False,
         "alpha": 0.0,
         "penalty": [penalty],
         "penalty_weight": 10.0,

@@ -36,6 +36,7 @@ class LiftedMLPBase(BaseEstimator):
         "activation": [str, "array-like"],
         "solver": [StrOptions({"auto", "stochastic", "batch"})],
         "divergence": [StrOptions({"fenchel", "euclidean"})],
+        "learn_activation": ["boolean"],
         "penalty_weight": [
             StrOptions({"auto"}),
             Interval(Real, 0, None, closed="neither"),
@@ -104,6 +105,7 @@ class LiftedMLPBase(BaseEstimator):
         verbose=False,
         accelerate=True,
         diagnostics=False,
+        learn_activation=False,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -129,6 +131,7 @@ class LiftedMLPBase(BaseEstimator):
         self.verbose = verbose
         self.accelerate = accelerate
         self.diagnostics = diagnostics
+        self.learn_activation = learn_activation
 
     def _layer_sizes(self):
         """Hidden layer sizes as a tuple of positive integers."""
@@ -163,6 +166,11 @@ class LiftedMLPBase(BaseEstimator):
             if isinstance(name, str):
                 _core.activation_info(name)
         return [_core.activation_info(name).text for name in names]
+
+    def _learned_activations(self, chosen):
+        """Activations of the previous fit, unless others have been chosen since."""
+        same = self._chosen_activations == chosen
+        return self.activations_ if same else chosen
 
     def _penalties(self):
         """Penalty of all layers, or of each, in the core's notation."""
@@ -200,6 +208,7 @@ class LiftedMLPBase(BaseEstimator):
             "hidden_layer_sizes": self._layer_sizes(),
             "activation": self._activations(),
             "divergence": self.divergence,
+            "learn_activation": bool(self.learn_activation),
             "alpha": automatic(self.alpha),
             "penalty": self._penalties(),
             "penalty_weight": automatic(self.penalty_weight),
@@ -305,11 +314,14 @@ class LiftedMLPBase(BaseEstimator):
             len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
         )
         total_weight = min(float(total_weight), np.finfo(np.float64).max)
+        options = self._options(loss, total_weight)
+        chosen = options["activation"]
+        activations = chosen if start is None else self._learned_activations(chosen)
         result = _core.fit(
             X,
             y,
             n_outputs,
-            self._options(loss, total_weight),
+            options | {"activation": activations},
             sample_weight=sample_weight,
             start=start,
             validation=validation,
@@ -317,6 +329,7 @@ class LiftedMLPBase(BaseEstimator):
         )
         self.coefs_ = result.coefs
         self.activations_ = result.activations
+        self._chosen_activations = chosen
         self.intercepts_ = result.intercepts
         self.loss_curve_ = result.loss_curve
         self.history_ = result.history

@@ -145,6 +145,15 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         descent as in the papers, and slow.
     diagnostics : bool, default=False
         Complete ``history_``, at the cost of further evaluations.
+    learn_activation : bool, default=False
+        Learn the parameters of the activations that have a convex block for it
+        ("leaky_relu", "hard_sigmoid", "elu", "soft_threshold"), one number a layer,
+        starting from the given ones; at least one hidden layer must have one. The
+        stochastic solver takes a Newton step of each after every mini-batch; the batch
+        solver moves them with the weights, or solves their blocks (see
+        :func:`liftnet.kernels.activation_parameter`), and its objective still never
+        rises. ``activations_`` holds what was learned; ``warm_start`` goes on from it,
+        unless ``activation`` has been changed since.
 
     Attributes
     ----------
@@ -154,6 +163,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Weights of the layers, for raw inputs, in the precision of ``X``.
     intercepts_ : list of ndarray, shape (n_out,) each
         Intercepts of the layers.
+    activations_ : list of str
+        Activation of each hidden layer, with learned parameters, as in
+        "leaky_relu(slope=0.2)".
     loss_ : float
         Loss of the last pass: mean over its batches, each before its step, plus the
         penalty.
@@ -172,7 +184,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         squared length of a step, in the metric of its block, over the objective). With
         ``diagnostics=True`` the stochastic solver adds these too, on up to 1,024
         training samples, and the batch solver adds "blocks": the objective after each
-        block where it goes block by block.
+        block where it goes block by block. With ``learn_activation=True``
+        "activation_parameter_1", ... are the parameters of the hidden layers that have
+        one to learn.
     validation_scores_ : list of float or None
         Accuracy on the held-out data after each pass, with early stopping.
     best_validation_score_ : float or None

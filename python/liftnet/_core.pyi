@@ -13,6 +13,7 @@ __all__ = [
     "activation_block",
     "activation_info",
     "activation_names",
+    "activation_parameter",
     "activation_values",
     "box_least_squares",
     "check_targets",
@@ -33,6 +34,7 @@ class Options(TypedDict):
     hidden_layer_sizes: Sequence[int]
     activation: Sequence[str]
     divergence: str
+    learn_activation: bool
     alpha: float | None
     penalty: Sequence[str]
     penalty_weight: float | None
@@ -221,3 +223,13 @@ def activation_block(
     effort: Effort,
 ) -> tuple[_Floats, int, float, bool]:
     """Lifted variables of one layer: solution, n_iter, residual, converged."""
+
+def activation_parameter(
+    x: _Floats,
+    z: _Floats,
+    activation: str,
+    effort: Effort,
+    *,
+    sample_weight: _Floats | None = None,
+) -> tuple[float, int, float, bool]:
+    """Parameter of an activation: its value, n_iter, residual, converged."""

@@ -145,6 +145,15 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         descent as in the papers, and slow.
     diagnostics : bool, default=False
         Complete ``history_``, at the cost of further evaluations.
+    learn_activation : bool, default=False
+        Learn the parameters of the activations that have a convex block for it
+        ("leaky_relu", "hard_sigmoid", "elu", "soft_threshold"), one number a layer,
+        starting from the given ones; at least one hidden layer must have one. The
+        stochastic solver takes a Newton step of each after every mini-batch; the batch
+        solver moves them with the weights, or solves their blocks (see
+        :func:`liftnet.kernels.activation_parameter`), and its objective still never
+        rises. ``activations_`` holds what was learned; ``warm_start`` goes on from it,
+        unless ``activation`` has been changed since.
 
     Attributes
     ----------
@@ -152,6 +161,9 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Weights of the layers, for raw inputs, in the precision of ``X``.
     intercepts_ : list of ndarray, shape (n_out,) each
         Intercepts of the layers.
+    activations_ : list of str
+        Activation of each hidden layer, with learned parameters, as in
+        "leaky_relu(slope=0.2)".
     loss_ : float
         Loss of the last pass, for scaled targets: mean over its batches, each before
         its step, plus the penalty.
@@ -170,7 +182,9 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         squared length of a step, in the metric of its block, over the objective). With
         ``diagnostics=True`` the stochastic solver adds these too, on up to 1,024
         training samples, and the batch solver adds "blocks": the objective after each
-        block where it goes block by block.
+        block where it goes block by block. With ``learn_activation=True``
+        "activation_parameter_1", ... are the parameters of the hidden layers that have
+        one to learn.
     validation_scores_ : list of float or None
         Minus the loss on the held-out data after each pass, with early stopping.
     best_validation_score_ : float or None
@@ -243,6 +257,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         verbose=False,
         accelerate=True,
         diagnostics=False,
+        learn_activation=False,
     ):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -269,6 +284,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             verbose=verbose,
             accelerate=accelerate,
             diagnostics=diagnostics,
+            learn_activation=learn_activation,
         )
         self.loss = loss
 

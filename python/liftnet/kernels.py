@@ -23,6 +23,7 @@ __all__ = [
     "KernelResult",
     "RidgeFactor",
     "activation_block",
+    "activation_parameter",
     "bounded_least_squares",
     "logistic_regression",
     "matching_regression",
@@ -719,6 +720,91 @@ def activation_block(
     }
     effort = _effort(tol, (1e-9, 1e-5), Z.dtype, max_iter, n_jobs)
     return KernelResult(*_core.activation_block(Z, W, b, target, terms, effort))
+
+
+def activation_parameter(
+    X,
+    Z,
+    activation="leaky_relu",
+    *,
+    sample_weight=None,
+    tol=None,
+    max_iter=100,
+    n_jobs=None,
+):
+    r"""Parameter of an activation, learned from lifted variables and pre-activations.
+
+    Solves
+
+    .. math::
+        \min_r \operatorname{mean}_i \sum_j D_r(x_{ij}, z_{ij}), \quad
+        D_r(x, z) = f_r(x) + f_r^*(z) - xz
+
+    over the range of the parameter: one number for all units and samples. D depends on
+    the parameter through f and f* alone, and is convex in a coordinate r of it: the
+    reciprocal of the slope of leaky_relu and hard_sigmoid, the alpha of elu, the
+    threshold of soft_threshold. For leaky_relu the solution is a closed form,
+    :math:`\sqrt{\sum x_-^2 / \sum z_-^2}`; the others take Newton's steps on the
+    derivative, within the interval in which it changes sign. :math:`D \ge 0` vanishes
+    at x = φ(z), so that the parameter that made `X` from `Z` is found again. The
+    euclidean divergence, :math:`\frac12 \|x - z\|^2`, depends on no such parameter.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_units)
+        Lifted variables, in the domain of f for some value of the parameter: [0, 1] for
+        hard_sigmoid, at least -1 for elu.
+    Z : array-like of shape (n_samples, n_units)
+        Pre-activations.
+    activation : str, default="leaky_relu"
+        One of leaky_relu, hard_sigmoid, elu and soft_threshold, with the value to start
+        from in parentheses if wanted, such as ``"elu(alpha=0.5)"``.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the mean, not negative; equal by default. Only ratios count.
+    tol : float, default=None
+        Residual to reach; 1e-12, or 1e-6 in single precision, by default.
+    max_iter : int, default=100
+        Iterations at most. Stopped early, D is still no greater than at the start.
+    n_jobs : int, default=None
+        Threads; None and -1 mean all processors.
+
+    Returns
+    -------
+    result : KernelResult
+        ``solution`` is the parameter, a float64 of shape (). Where D does not depend on
+        it (no negative x or z for leaky_relu, say) it is the start. ``residual`` is
+        :math:`|\sum \partial D / \partial r|` over the sum of the sizes of its two
+        parts, those of f and f*; 0 at an end of the range beyond which D would fall.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit together, NaN, lifted variables outside the domain, a
+        negative weight, and activations without such a parameter. The limit of
+        clipped_relu is none: it bounds the domain of f, and D is concave in it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from liftnet.kernels import activation_parameter
+    >>> Z = np.array([[-2.0, 1.0], [-4.0, 3.0]])
+    >>> float(activation_parameter(np.where(Z > 0, Z, 0.25 * Z), Z).solution)
+    0.25
+    """
+    X = _matrix("X", X)
+    Z = _matrix("Z", Z, like=X)
+    if Z.shape != X.shape:
+        raise ValueError(f"Z must have shape {X.shape}, as X has, got {Z.shape}")
+    if not isinstance(activation, str):
+        raise ValueError(f"activation must be a name, got {activation!r}")
+    value, *report = _core.activation_parameter(
+        X,
+        Z,
+        activation,
+        _effort(tol, (1e-12, 1e-6), X.dtype, max_iter, n_jobs),
+        sample_weight=_weights(sample_weight, X),
+    )
+    return KernelResult(np.float64(value), *report)
 
 
 def _smooth(X, y, loss, alpha, sample_weight, fit_intercept, effort, n_classes=0):

@@ -234,7 +234,7 @@ def from_torch(module, *, task="classification", classes=None, **params):
         if linears[-1].out_features == 2:
             coefs[-1] = np.diff(coefs[-1], axis=1)
             intercepts[-1] = np.diff(intercepts[-1])
-    estimator.activations_ = estimator._activations()
+    estimator.activations_ = estimator._chosen_activations = estimator._activations()
     estimator.n_features_in_ = linears[0].in_features
     estimator.n_layers_ = len(linears) + 1
     estimator.n_outputs_ = len(intercepts[-1])

@@ -1,7 +1,7 @@
 //! Clipped lines: f is a quadratic on a bounded interval.
 
-use super::Elementwise;
 use super::stable::half_square;
+use super::{Elementwise, Parametric};
 use crate::real::Real;
 
 /// φ(z) = clip(m + s z, low, high), f(x) = (x − m)²/(2s) on [low, high], f* a Huber function.
@@ -67,5 +67,19 @@ impl<T: Real> Elementwise<T> for Clip<T> {
             return square;
         }
         square + ((c - x) * (z - (c - self.mid) / self.slope)).max(T::zero())
+    }
+}
+
+/// r = 1/slope: f = r(x − m)²/2, and ∂f*/∂r (z) = −(φ(z) − m)²/2.
+impl<T: Real> Parametric<T> for Clip<T> {
+    fn sensitivity(&self, x: T, _u: T, phi: T, _z: T) -> [T; 3] {
+        let bent = phi > self.low && phi < self.high;
+        let (x, phi) = (x - self.mid, phi - self.mid);
+        let (half, square) = (T::of(0.5), phi * phi);
+        let curvature = if bent { square * self.slope } else { T::zero() };
+        [half * (x - phi) * (x + phi), half * (x * x + square), curvature]
+    }
+    fn inverse(&self, x: T) -> T {
+        (x - self.mid) / self.slope
     }
 }

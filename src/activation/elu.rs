@@ -1,7 +1,7 @@
 //! The exponential linear unit: f is a quadratic above zero and an entropy below.
 
-use super::Elementwise;
 use super::stable::{exp_excess, half_square, relative_entropy};
+use super::{Elementwise, Parametric};
 use crate::real::Real;
 
 /// φ(z) = z for z ≥ 0, a(e^z − 1) below (0 < a ≤ 1); f(x) = x²/2 for x ≥ 0 and
@@ -62,5 +62,39 @@ impl<T: Real> Elementwise<T> for Elu<T> {
             // f, f* and −x z are all ≥ 0.
             _ => self.potential(x) + self.conjugate(z) - x * z,
         }
+    }
+}
+
+impl<T: Real> Elu<T> {
+    /// e^v − 1 − v for v < 0, given e^v − 1: cheap, and accurate enough for sums.
+    fn excess(v: T, minus_one: T) -> T {
+        if v < T::of(-0.05) { minus_one - v } else { exp_excess(v) }
+    }
+}
+
+/// r = alpha, in which f = (r + x) ln(1 + x/r) − x and f* = r(e^z − z − 1) are convex below zero.
+/// With x = φ(u): ∂f/∂r (x) = ln(1 + x/r) − x/r = −(e^u − 1 − u).
+impl<T: Real> Parametric<T> for Elu<T> {
+    fn sensitivity(&self, x: T, u: T, phi: T, z: T) -> [T; 3] {
+        let (mut lifted, mut curvature, mut plain) = (T::zero(), T::zero(), T::zero());
+        // The same for every entry.
+        let inverse = self.alpha.recip();
+        if x < T::zero() {
+            let y = x * inverse;
+            lifted = Self::excess(u, y);
+            curvature = inverse * y * y / (T::one() + y).max(T::epsilon());
+        }
+        if z < T::zero() {
+            plain = Self::excess(z, phi * inverse);
+        }
+        [plain - lifted, plain + lifted, curvature]
+    }
+    fn inverse(&self, x: T) -> T {
+        // At −alpha, as far as rounding lets φ tell numbers apart.
+        let end = T::of(0.5) * T::epsilon() - T::one();
+        if x < T::zero() { (x / self.alpha).max(end).ln_1p() } else { x }
+    }
+    fn least_coordinate(&self, x: T) -> T {
+        -x
     }
 }

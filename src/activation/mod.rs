@@ -9,13 +9,15 @@
 //!
 //! One file per family. To add an activation: implement [`Elementwise`] (or [`Activation`], for one
 //! that couples the units of a layer), add a row to [`ActivationKind`]; the property tests in
-//! `tests/activation.rs` then cover it. [`Tie`] joins an activation to a divergence.
+//! `tests/activation.rs` then cover it. [`Tie`] joins an activation to a divergence; [`Parametric`] adds
+//! what it takes to learn the parameter.
 
 mod clip;
 mod elu;
 mod heavy;
 mod jump;
 mod kind;
+mod learnable;
 mod piecewise;
 mod sigmoid;
 mod softmax;
@@ -30,6 +32,7 @@ pub use elu::Elu;
 pub use heavy::{Arctan, Softsign};
 pub use jump::{Sign, Step};
 pub use kind::{ActivationKind, Parameter};
+pub use learnable::{Learnable, Moments, Parametric, learnable_names};
 pub use piecewise::{Identity, LeakyRelu, Relu, SoftThreshold};
 pub use sigmoid::{Logistic, Tanh};
 pub(crate) use sigmoid::{log1p_exp, logistic};

@@ -1,7 +1,7 @@
 //! Piecewise linear activations: f is a quadratic on an interval, φ a projection or a bent line.
 
-use super::Elementwise;
 use super::stable::half_square;
+use super::{Elementwise, Moments, Parametric};
 use crate::real::Real;
 
 /// φ(z) = z, f(x) = x²/2, f*(z) = z²/2.
@@ -99,6 +99,23 @@ impl<T: Real> Elementwise<T> for LeakyRelu<T> {
     }
 }
 
+/// r = 1/slope: f = r x₋²/2, f* = z₋²/(2r).
+impl<T: Real> Parametric<T> for LeakyRelu<T> {
+    fn sensitivity(&self, x: T, _u: T, phi: T, _z: T) -> [T; 3] {
+        let (x, phi) = (x.min(T::zero()), phi.min(T::zero()));
+        let half = T::of(0.5);
+        [half * (x - phi) * (x + phi), half * (x * x + phi * phi), phi * phi * self.slope]
+    }
+    fn inverse(&self, x: T) -> T {
+        if x < T::zero() { x / self.slope } else { x }
+    }
+    /// Exact: Σ D = A r + B/r.
+    fn model_minimiser(&self, r: f64, moments: &Moments) -> f64 {
+        let b = 0.5 * moments.curvature * r * r * r;
+        (b / (moments.slope + b / (r * r))).sqrt()
+    }
+}
+
 /// φ(z) = z − clip(z, −t, t), f(x) = x²/2 + t|x|, f*(z) = max(0, |z| − t)²/2.
 #[derive(Debug, Clone, Copy)]
 pub struct SoftThreshold<T> {
@@ -136,5 +153,16 @@ impl<T: Real> Elementwise<T> for SoftThreshold<T> {
         // With p = clip(z, −t, t): D = (x − φ(z))²/2 + t|x| − x p, and |p| ≤ t.
         let p = self.clip(z);
         half_square(x - (z - p)) + (self.threshold * x.abs() - x * p)
+    }
+}
+
+/// r = threshold: f = x²/2 + r|x|, f* = max(0, |z| − r)²/2.
+impl<T: Real> Parametric<T> for SoftThreshold<T> {
+    fn sensitivity(&self, x: T, _u: T, phi: T, _z: T) -> [T; 3] {
+        let (x, phi) = (x.abs(), phi.abs());
+        [x - phi, x + phi, if phi > T::zero() { T::one() } else { T::zero() }]
+    }
+    fn inverse(&self, x: T) -> T {
+        if x == T::zero() { x } else { x + self.threshold.copysign(x) }
     }
 }

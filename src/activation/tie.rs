@@ -6,7 +6,7 @@
 //! * "euclidean" (Askari et al. 2018): F(z) = ‖z‖²/2, so D = ‖x − z‖²/2 on the domain of f. It is
 //!   defined where φ is the projection onto that domain, and is not 0 where φ(z) ≠ z.
 
-use super::{Activation, ActivationKind};
+use super::{Activation, ActivationKind, Learnable, Moments};
 use crate::error::{Error, Result};
 use crate::real::Real;
 
@@ -67,13 +67,27 @@ pub struct Tie<T> {
     /// Where the potentials of `forward` are not smooth, a smooth neighbour.
     lifted: Option<Box<dyn Activation<T>>>,
     divergence: Divergence,
+    /// The parameter as a variable, where it is one.
+    learned: Option<Box<dyn Learnable<T>>>,
 }
 
 impl<T: Real> Tie<T> {
     /// Joins the two.
     pub fn new(kind: ActivationKind, divergence: Divergence) -> Self {
         let lifted = (kind.lifted() != kind).then(|| kind.lifted().make());
-        Self { forward: kind.make(), lifted, divergence }
+        Self { forward: kind.make(), lifted, divergence, learned: None }
+    }
+
+    /// Joins the two, with the activation's parameter as a variable where it can be one. The euclidean
+    /// divergence depends on none.
+    pub fn with_parameter(kind: ActivationKind, divergence: Divergence) -> Self {
+        let learned = if divergence == Divergence::Fenchel { kind.learnable() } else { None };
+        Self { learned, ..Self::new(kind, divergence) }
+    }
+
+    /// The parameter as a variable, where it is one.
+    pub fn learned(&self) -> Option<&dyn Learnable<T>> {
+        self.learned.as_deref()
     }
 
     /// x ← φ(z), the activation of the network itself.
@@ -121,6 +135,20 @@ impl<T: Real> Tie<T> {
         }
     }
 
+    /// [`Tie::slope`], and where the parameter is a variable what its block is made of.
+    pub fn slope_and_moments(&self, z: &[T], x: &[T], lambda: T, out: &mut [T]) -> Moments {
+        let Some(learned) = &self.learned else {
+            self.slope(z, x, lambda, out);
+            return Moments::default();
+        };
+        self.link(z, out);
+        let moments = learned.moments(x, out, z);
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = lambda * (*out - x);
+        }
+        moments
+    }
+
     /// Bound on the curvature of D in z.
     pub fn curvature(&self) -> T {
         match self.divergence {
@@ -132,8 +160,12 @@ impl<T: Real> Tie<T> {
     /// g ← λ(∇F(z) − φ(z − g/λ)), where x = φ(z) as [`Tie::apply`] gives it.
     ///
     /// The argument of φ is the solution of the linearised activation block, and the result is
-    /// the gradient of λ·D(·, z) there: all that a weight block needs, from values of φ alone.
-    pub fn pull_back(&self, z: &[T], x: &[T], lambda: T, g: &mut [T]) {
+    /// the gradient of λ·D(·, z) there: all that a weight block needs, from values of φ alone. Where the
+    /// parameter is a variable, also what its block is made of.
+    pub fn pull_back(&self, z: &[T], x: &[T], lambda: T, g: &mut [T]) -> Moments {
+        if let Some(learned) = &self.learned {
+            return learned.pull_back(z, x, lambda, g);
+        }
         let step = lambda.recip();
         match (self.divergence, &self.lifted) {
             (Divergence::Fenchel, None) => {
@@ -158,5 +190,6 @@ impl<T: Real> Tie<T> {
                 }
             }
         }
+        Moments::default()
     }
 }

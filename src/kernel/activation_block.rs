@@ -20,7 +20,7 @@
 
 use super::bounded_least_squares::{BoundedLeastSquares, Bounds};
 use super::{Report, Stopping};
-use crate::activation::{ActivationKind, Divergence, Tie};
+use crate::activation::{ActivationKind, Divergence, Moments, Tie};
 use crate::error::{Error, Result};
 use crate::linalg::{Threads, product, singular_values};
 use crate::loss::{Loss, LossKind, Targets};
@@ -39,18 +39,23 @@ const TILE: usize = 64;
 ///   divergence, `(n_samples, n_units)`.
 ///
 /// Rows must be contiguous. As λ → ∞ the result tends to φ′(z)·g: the back-propagated gradient.
+/// Returns what the block of the activation's parameter is made of, where that is a variable of the
+/// tie, at x* and summed over the rows with the weights `weight(row)`.
 pub fn pull_back<T: Real>(
     tie: &Tie<T>,
     z: ArrayView2<'_, T>,
     x: ArrayView2<'_, T>,
     lambda: T,
     mut g: ArrayViewMut2<'_, T>,
-) {
-    for ((z, x), mut g) in z.rows().into_iter().zip(x.rows()).zip(g.rows_mut()) {
+    weight: impl Fn(usize) -> f64,
+) -> Moments {
+    let mut moments = Moments::default();
+    for (row, ((z, x), mut g)) in z.rows().into_iter().zip(x.rows()).zip(g.rows_mut()).enumerate() {
         if let (Some(z), Some(x), Some(g)) = (z.as_slice(), x.as_slice(), g.as_slice_mut()) {
-            tie.pull_back(z, x, lambda, g);
+            moments.add(weight(row), tie.pull_back(z, x, lambda, g));
         }
     }
+    moments
 }
 
 /// u ← (λ z − g + κ u)/(λ + κ) over a row: a Bregman proximal-gradient step on the block, from the

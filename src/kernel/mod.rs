@@ -1,6 +1,7 @@
 //! The convex sub-problems, one per file: matrices in, matrix out, no layers.
 
 pub mod activation_block;
+pub mod activation_parameter;
 pub mod bounded_least_squares;
 pub mod class_regression;
 pub mod matching_regression;

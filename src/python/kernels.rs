@@ -5,6 +5,7 @@ use super::runner;
 use crate::activation::{ActivationKind, Divergence};
 use crate::error::Result;
 use crate::kernel::activation_block::{Above, ActivationBlock};
+use crate::kernel::activation_parameter::activation_parameter as learn_parameter;
 use crate::kernel::bounded_least_squares::{BoundedLeastSquares, Bounds, bounded_least_squares};
 use crate::kernel::class_regression::{logistic_regression, softmax_regression};
 use crate::kernel::matching_regression::matching_regression;
@@ -278,6 +279,38 @@ pub fn activation_block<'py>(
         Inputs::F32(z) => request.solve(&z),
         Inputs::F64(z) => request.solve(&z),
     }
+}
+
+/// The parameter, `n_iter`, `residual`, `converged`.
+#[pyfunction]
+#[pyo3(signature = (x, z, activation, effort, *, sample_weight=None))]
+pub fn activation_parameter(
+    x: &Bound<'_, PyAny>,
+    z: &Bound<'_, PyAny>,
+    activation: &str,
+    effort: &Bound<'_, PyDict>,
+    sample_weight: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(f64, usize, f64, bool)> {
+    let (kind, effort) = (ActivationKind::parse(activation)?, effort.extract()?);
+    match Inputs::borrow("X", x)? {
+        Inputs::F32(x) => parameter(&x, z, kind, &effort, sample_weight),
+        Inputs::F64(x) => parameter(&x, z, kind, &effort, sample_weight),
+    }
+}
+
+fn parameter<'py, T: Real + Element>(
+    x: &PyReadonlyArray2<'py, T>,
+    z: &Bound<'py, PyAny>,
+    kind: ActivationKind,
+    effort: &PyEffort,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(f64, usize, f64, bool)> {
+    let borrowed = matrix::<T>("Z", z)?;
+    let weights = sample_weight.map(|w| vector::<T>("sample_weight", w, SAME)).transpose()?;
+    let weights = weights.as_ref().map(|weights| weights.as_array());
+    let (x, at) = (x.as_array(), borrowed.as_array());
+    let (value, report) = effort.run(z.py(), |stopping| learn_parameter(x, at, weights, kind, stopping))?;
+    Ok((value, report.n_iter, report.residual, report.converged))
 }
 
 /// What ties the layer to its pre-activations and to the layer above.

@@ -31,7 +31,9 @@ pub mod _core {
     #[pymodule_export]
     use super::fit::{FitResult, fit};
     #[pymodule_export]
-    use super::kernels::{RidgeFactorization, activation_block, box_least_squares, smooth_regression};
+    use super::kernels::{
+        RidgeFactorization, activation_block, activation_parameter, box_least_squares, smooth_regression,
+    };
     #[pymodule_export]
     use super::predict::{check_targets, decision_function, first_non_finite, inverse_link};
 }

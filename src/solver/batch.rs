@@ -7,6 +7,7 @@
 //!     if J(W⁺, x⁺) ≤ J(W, x):  accept, lengthen η
 //!     else:  V ← 0, shorten η, and try once more without momentum; if that fails too:
 //!         x_l ← majorise–minimise step, l = L−1..1                     activation blocks
+//!         r_l ← argmin_r J, l = 1..L−1                                 learned activation parameters
 //!         W_l ← W_l − (c_l G_l + α I)⁻¹ ∇_{W_l} J, all l at once        weight blocks
 //! fold the input map into W_1
 //! ```
@@ -16,7 +17,8 @@
 //! S(W) solves the activation blocks from the plain forward pass, from the last layer down. Plain
 //! block descent alone (`accelerate = false`) is monotone too, but lets W and x hold each other
 //! back: x stays near the forward pass of earlier weights, and the weights near what fits it. The
-//! joint step moves both, as gradient descent on the envelope min_x J(W, x) would.
+//! joint step moves both, as gradient descent on the envelope min_x J(W, x) would. Learned parameters of
+//! activations are held back in the same way, and move with W in it.
 
 use super::control::{Control, PassReport, Status};
 use super::held_out::HeldOut;
@@ -28,6 +30,7 @@ use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::start::{fold, start};
 use super::stochastic::Solution;
+use crate::activation::ActivationKind;
 use crate::error::Result;
 use crate::linalg::{Threads, singular_values};
 use crate::network::Network;
@@ -91,6 +94,7 @@ pub fn batch<T: Real>(
         }
         sweep += 1;
         let step = descent.sweep(options, &mut history)?;
+        forward.activations.restore(descent.lifted.activations.kinds());
         let held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut forward, &descent.layers));
         let score = held.map(Totals::mean_score);
         let loss = descent.terms.plain_loss + descent.penalty;
@@ -99,17 +103,17 @@ pub fn batch<T: Real>(
         control.pass_done(&PassReport { pass: sweep, loss, validation_score: score, seconds });
         // A change of the logarithm is a relative change.
         let merit = score.unwrap_or(-descent.objective.max(f64::MIN_POSITIVE).ln());
-        let stalled = progress.note(&descent.layers, loss, score, merit);
+        let stalled = progress.note(&descent.layers, &descent.lifted.activations, loss, score, merit);
         if stalled || step == Step::Stationary || descent.residual <= options.tol {
             status = Status::Converged;
             break;
         }
     }
 
-    let mut layers = descent.layers;
-    progress.restore_best(&mut layers);
+    let (mut layers, mut activations) = (descent.layers, descent.lifted.activations);
+    progress.restore_best(&mut layers, &mut activations);
     Ok(Solution {
-        network: fold(&layers, &map, options)?,
+        network: fold(&layers, activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,
         validation_scores: progress.validation_scores,
         history,
@@ -139,6 +143,8 @@ struct Descent<'a, 't, T> {
     /// Accepted weights and gradients, to return to.
     weights: Vec<Array2<T>>,
     gradients: Vec<Array2<T>>,
+    /// Accepted activations; their parameters move with the weights.
+    activations: Vec<ActivationKind>,
     terms: Terms,
     objective: f64,
     /// The part of the weights in the objective.
@@ -162,6 +168,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         let mut descent = Self {
             weights: layers.iter().map(|layer| layer.weights.clone()).collect(),
             gradients: Vec::new(),
+            activations: options.activations.clone(),
             objective: 0.0,
             penalty: 0.0,
             residual: f64::INFINITY,
@@ -210,6 +217,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             squared += layer.residual(options.ridge, curvature, threads)?;
             layer.advance(self.rate / curvature, options.momentum, 1.0, threads)?;
         }
+        squared += self.parameter_step(options);
         let terms = self.lifted.solve_afresh(&mut self.layers);
         let objective = self.value(&terms, options)?;
         if objective <= self.objective {
@@ -223,7 +231,22 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             layer.restore(weights);
             layer.gradient.assign(gradient);
         }
+        self.lifted.activations.restore(&self.activations);
         Ok(false)
+    }
+
+    /// r ← r − η v for the parameters that are learned, but η at most 1, Newton's step: their curvature is
+    /// that of one point, not a bound. Returns the squared length of the steps.
+    fn parameter_step(&mut self, options: &Options) -> f64 {
+        let activations = &mut self.lifted.activations;
+        if !activations.learn() {
+            return 0.0;
+        }
+        // The curvature of λD is λ times that of D.
+        let curvature = options.penalty_weight;
+        let length = activations.solve(self.terms.moments.iter().copied(), curvature, 0.0);
+        activations.advance(self.rate.min(1.0) / curvature, options.momentum, 1.0);
+        length / curvature
     }
 
     /// Activation blocks from the last layer down, then the weight blocks of all layers at once;
@@ -243,6 +266,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
                 history.push("blocks", objective);
             }
         }
+        squared += self.parameter_blocks(options, history)?;
         let (terms, objective, length) = self.weight_blocks(options)?;
         squared += length;
         if options.diagnostics {
@@ -306,6 +330,27 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         }
     }
 
+    /// The blocks of all parameters that are learned. Returns the squared length of their steps.
+    fn parameter_blocks(&mut self, options: &Options, history: &mut History) -> Result<f64> {
+        let mut squared = 0.0;
+        // About the rounding of a derivative of elu.
+        let tol = 512.0 * T::epsilon().f64();
+        for l in 0..self.curvatures.len() - 1 {
+            if !self.lifted.activations.learns(l) {
+                continue;
+            }
+            squared += self.lifted.parameter_block(l, &self.layers, tol);
+            if options.diagnostics {
+                let terms = self.lifted.terms(&mut self.layers);
+                let objective = self.value(&terms, options)?;
+                history.push("blocks", objective);
+            }
+        }
+        // That of φ may have changed.
+        self.curvatures = self.lifted.step_curvatures();
+        Ok(squared)
+    }
+
     /// The activation block of hidden layer `l`. A loss above it that has no curvature bound gets the
     /// first power of 4 times `proximal` that does not raise the objective.
     fn activation_block(&mut self, l: usize, mut proximal: f64, options: &Options) -> Result<f64> {
@@ -340,6 +385,10 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
     fn keep(&mut self, terms: Terms, objective: f64, options: &Options) {
         self.terms = terms;
         self.objective = objective;
+        if self.lifted.activations.learn() {
+            self.activations.copy_from_slice(self.lifted.activations.kinds());
+            self.curvatures = self.lifted.step_curvatures();
+        }
         self.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
         for (layer, (weights, gradient)) in
             self.layers.iter().zip(self.weights.iter_mut().zip(&mut self.gradients))
@@ -379,6 +428,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             history.push("validation_score", held.mean_score());
         }
         history.push("learning_rate", if step == Step::Joint { self.rate } else { 0.0 });
+        self.lifted.activations.record(history);
         history.push("seconds", seconds);
     }
 }

@@ -8,10 +8,13 @@
 //! depend on the threads; each sums its own part, and parts are added in order, so neither do the
 //! bits. Penalties on the weights are the driver's.
 
+use super::activations::Activations;
 use super::layers::Layer;
 use super::pass::Data;
 use super::shard::{Model, ROWS, Shard, Sums};
-use crate::activation::Tie;
+use crate::activation::{Moments, Tie};
+use crate::kernel::Stopping;
+use crate::kernel::activation_parameter::{minimise, total};
 use crate::linalg::{Threads, mirror};
 use crate::loss::Loss;
 use crate::real::Real;
@@ -30,7 +33,7 @@ const WORTH_SHARING: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Lifted<'a, 't, T> {
     data: Data<'a, 't, T>,
-    ties: Vec<Tie<T>>,
+    pub activations: Activations<T>,
     loss: Box<dyn Loss<T>>,
     lambda: T,
     shards: Vec<Shard<T>>,
@@ -53,7 +56,7 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
         let size = n.div_ceil(SHARDS).max(ROWS.min(n));
         Self {
             data,
-            ties: options.activations.iter().map(|&kind| Tie::new(kind, options.divergence)).collect(),
+            activations: Activations::new(options),
             loss: options.loss.make(),
             lambda: T::of(options.penalty_weight),
             shards: (0..n)
@@ -71,7 +74,7 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
     /// Bound on the curvature of the objective in the pre-activations of each layer; infinite for
     /// a loss without one.
     pub fn curvatures(&self) -> Vec<f64> {
-        let hidden = self.ties.iter().map(|tie| (self.lambda * tie.curvature()).f64());
+        let hidden = self.activations.ties().iter().map(|tie| (self.lambda * tie.curvature()).f64());
         hidden.chain([self.loss.curvature_bound().f64()]).collect()
     }
 
@@ -82,7 +85,7 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
 
     /// sup φ′ of hidden layer `l`.
     pub fn slope_bound(&self, l: usize) -> f64 {
-        self.ties[l].lifted().slope_bound().f64()
+        self.activations.ties()[l].lifted().slope_bound().f64()
     }
 
     /// Solves all activation blocks from the plain forward pass, one linearised step each, from the
@@ -120,7 +123,7 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
 
     /// Whether the lifted problem has another activation than the network in some layer.
     pub fn has_stand_ins(&self) -> bool {
-        self.ties.iter().any(Tie::has_stand_in)
+        self.activations.ties().iter().any(Tie::has_stand_in)
     }
 
     /// Gram matrices of every layer's input at the current variables.
@@ -155,6 +158,58 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
         shards.iter().map(|shard| shard.terms.motion).sum::<f64>() / model.data.inputs.nrows() as f64
     }
 
+    /// The block of the parameter of hidden layer `l`, which is learned: solved with x and z fixed, never
+    /// raises the objective. Returns the squared length of Newton's step at its start, in the metric of the
+    /// block, or 0 where that leaves the interval.
+    pub fn parameter_block(&mut self, l: usize, layers: &[Layer<T>], tol: f64) -> f64 {
+        /// From near the minimum, where a sweep begins, two or three are usual.
+        const MAX_ITER: usize = 40;
+        let start = self.activations.kinds()[l];
+        let Some(old) = start.learnable::<T>() else { return 0.0 };
+        let mut first = None;
+        let (shards, threads, model) = self.parts(layers);
+        let phi = model.ties[l].lifted();
+        let least =
+            shards.iter().fold(0.0, |least: f64, shard| least.max(shard.least_coordinate(l, phi, &*old)));
+        let stopping = Stopping::new(tol, MAX_ITER);
+        let (kind, _) = minimise(start, least, stopping, |kind| {
+            let (phi, Some(learnable)) = (kind.make::<T>(), kind.learnable::<T>()) else {
+                return Moments::default();
+            };
+            each(shards, threads, |shard| {
+                shard.terms.moments[l] = Moments::default();
+                for start in (0..shard.n).step_by(ROWS) {
+                    let rows = start..(start + ROWS).min(shard.n);
+                    shard.add_moments(l, model, &*phi, &*learnable, rows);
+                }
+            });
+            let sum = total(shards.iter().map(|shard| shard.terms.moments[l]));
+            first.get_or_insert(sum);
+            sum
+        });
+        let Some(new) = kind.learnable::<T>().filter(|_| kind != start) else { return 0.0 };
+        each(shards, threads, |shard| {
+            shard.expand(l, phi);
+            shard.contract(l, &*new);
+        });
+        self.activations.set(l, kind);
+        let length = |sum: Moments| self.lambda.f64() * sum.slope * sum.slope / sum.curvature;
+        first.filter(|sum| sum.curvature > 0.0).map_or(0.0, length) / self.data.inputs.nrows() as f64
+    }
+
+    /// x of hidden layer `l`, `(n_samples, n_units)`.
+    #[cfg(test)]
+    pub fn variables(&self, l: usize) -> Array2<T> {
+        let parts: Vec<_> = self.shards.iter().map(|shard| shard.current[l].view()).collect();
+        let mut x = ndarray::concatenate(ndarray::Axis(0), &parts).unwrap_or_default();
+        let phi = self.activations.ties()[l].lifted();
+        let zeros = vec![T::zero(); x.ncols()];
+        x.rows_mut().into_iter().filter_map(ndarray::ArrayViewMut1::into_slice).for_each(|u| {
+            phi.apply_moved(&zeros, -T::one(), u);
+        });
+        x
+    }
+
     /// Notes the variables of hidden layer `l`, in the place of those not accepted.
     pub fn save(&mut self, l: usize) {
         self.shards.iter_mut().for_each(|shard| shard.trial[l].assign(&shard.current[l]));
@@ -169,7 +224,8 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
         &'m mut self,
         layers: &'m [Layer<T>],
     ) -> (&'m mut [Shard<T>], Threads, Model<'m, 'a, 't, T>) {
-        let Self { data, ties, loss, lambda, shards, threads } = self;
+        let Self { data, activations, loss, lambda, shards, threads } = self;
+        let ties = activations.ties();
         (shards, *threads, Model { layers, data: *data, ties, loss: &**loss, lambda: *lambda })
     }
 

@@ -3,6 +3,7 @@
 //! [`stochastic()`] and [`batch()`] read like the algorithm box; the files beside them hold what
 //! they name.
 
+mod activations;
 mod batch;
 mod control;
 mod covariance;

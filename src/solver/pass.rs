@@ -3,10 +3,12 @@
 //! A batch is cut into chunks of fixed size; each owns its buffers, made once, and is worked on by
 //! one thread. The cut does not depend on the number of threads, so neither do the bits.
 
+use super::activations::Activations;
 use super::layers::Layer;
-use crate::activation::Tie;
+use crate::activation::{Moments, Tie};
 use crate::error::Result;
 use crate::kernel::activation_block::pull_back;
+use crate::kernel::activation_parameter::total;
 use crate::linalg::{Threads, add_upper_gram, mirror, product};
 use crate::loss::{Loss, Targets};
 use crate::real::Real;
@@ -39,8 +41,7 @@ pub(super) struct Totals {
 /// Buffers and constants of a batch.
 #[derive(Debug)]
 pub(super) struct Batch<T> {
-    /// One for each hidden layer.
-    ties: Vec<Tie<T>>,
+    pub activations: Activations<T>,
     loss: Box<dyn Loss<T>>,
     lambda: T,
     chunks: Vec<Chunk<T>>,
@@ -57,6 +58,8 @@ struct Chunk<T> {
     z: Vec<Array2<T>>,
     /// ∂/∂z_l; for the last layer the logits until the loss is taken, `(ROWS, n_out)`.
     delta: Vec<Array2<T>>,
+    /// Of each hidden layer, with the samples' weights.
+    moments: Vec<Moments>,
     totals: Totals,
 }
 
@@ -67,7 +70,7 @@ impl<T: Real> Batch<T> {
         let parameters: usize = layers.iter().map(|layer| layer.weights.len()).sum();
         let shared = parameters * options.batch_size >= WORTH_SHARING;
         Self {
-            ties: options.activations.iter().map(|&kind| Tie::new(kind, options.divergence)).collect(),
+            activations: Activations::new(options),
             loss: options.loss.make(),
             lambda: T::of(options.penalty_weight),
             chunks: (0..options.batch_size.div_ceil(ROWS)).map(|_| Chunk::new(layers)).collect(),
@@ -87,13 +90,14 @@ impl<T: Real> Batch<T> {
         rows: &[usize],
         ridge: f64,
     ) -> Totals {
-        let Self { ties, loss, lambda, chunks, threads } = self;
+        let Self { activations, loss, lambda, chunks, threads } = self;
+        let ties = activations.ties();
         let chunks = &mut chunks[..rows.len().div_ceil(ROWS)];
         let shared: &[Layer<T>] = layers;
         let totals = Self::each(chunks, *threads, rows, |chunk, rows| {
             chunk.forward(shared, ties, data, rows);
             chunk.take_loss(loss.as_ref(), data, rows);
-            chunk.pull_back(shared, ties, *lambda);
+            chunk.pull_back(shared, ties, *lambda, data, rows);
             chunk.weigh(data, rows);
         });
         let scale = T::of(1.0 / rows.len() as f64);
@@ -104,13 +108,35 @@ impl<T: Real> Batch<T> {
         totals
     }
 
+    /// Finds the steps of the learned parameters from the last [`Batch::gradients`]; see
+    /// [`Activations::solve`].
+    pub fn solve_parameters(&mut self, rows: usize, memory: f64) -> f64 {
+        if !self.activations.learn() {
+            return 0.0;
+        }
+        let moments = self.parameter_moments(rows);
+        self.activations.solve(moments, self.lambda.f64(), memory)
+    }
+
+    /// What the blocks of the learned parameters are made of, means over the rows of the last
+    /// [`Batch::gradients`].
+    pub fn parameter_moments(&self, rows: usize) -> Vec<Moments> {
+        let chunks = &self.chunks[..rows.div_ceil(ROWS)];
+        let mean = |l| {
+            let mut mean = total(chunks.iter().map(|chunk| chunk.moments[l]));
+            mean.divide(rows as f64);
+            mean
+        };
+        (0..self.activations.kinds().len()).map(mean).collect()
+    }
+
     /// Loss and score of rows, nothing else.
     pub fn evaluate(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Totals {
         let mut sum = Totals::default();
         let capacity = self.chunks.len() * ROWS;
         for rows in rows.chunks(capacity) {
             let used = rows.len().div_ceil(ROWS);
-            let (ties, loss) = (&self.ties, self.loss.as_ref());
+            let (ties, loss) = (self.activations.ties(), self.loss.as_ref());
             let part = Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
                 chunk.forward(layers, ties, data, rows);
                 chunk.take_loss(loss, data, rows);
@@ -129,7 +155,7 @@ impl<T: Real> Batch<T> {
         let scale = T::of(1.0 / rows.len() as f64);
         for rows in rows.chunks(self.chunks.len() * ROWS) {
             let used = rows.len().div_ceil(ROWS);
-            let ties = &self.ties;
+            let ties = self.activations.ties();
             Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
                 chunk.forward(layers, ties, data, rows);
                 chunk.weigh_inputs(data, rows);
@@ -216,6 +242,7 @@ impl<T: Real> Chunk<T> {
             inputs: layers.iter().map(|layer| Array2::ones((ROWS, layer.weights.nrows()))).collect(),
             z: layers[..hidden].iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
             delta: layers.iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
+            moments: vec![Moments::default(); hidden],
             totals: Totals::default(),
         }
     }
@@ -265,7 +292,15 @@ impl<T: Real> Chunk<T> {
     }
 
     /// Activation blocks from the last hidden layer down; δ_l = λ(φ(z_l) − x_l).
-    fn pull_back(&mut self, layers: &[Layer<T>], ties: &[Tie<T>], lambda: T) {
+    fn pull_back(
+        &mut self,
+        layers: &[Layer<T>],
+        ties: &[Tie<T>],
+        lambda: T,
+        data: Data<'_, '_, T>,
+        rows: &[usize],
+    ) {
+        let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[rows[i]].f64());
         let all = s![..self.rows, ..];
         for l in (0..layers.len() - 1).rev() {
             let units = self.z[l].ncols();
@@ -274,7 +309,7 @@ impl<T: Real> Chunk<T> {
             let weights = layers[l + 1].weights.slice(s![..units, ..]);
             product(T::one(), above[0].slice(all), weights.t(), T::zero(), delta.view_mut(), Threads::One);
             let x = self.inputs[l + 1].slice(s![..self.rows, ..units]);
-            pull_back(&ties[l], self.z[l].slice(all), x, lambda, delta);
+            self.moments[l] = pull_back(&ties[l], self.z[l].slice(all), x, lambda, delta, weight);
         }
     }
 

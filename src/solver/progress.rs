@@ -1,6 +1,8 @@
 //! The record of a run: losses, validation scores, the best weights, and when to stop.
 
+use super::activations::Activations;
 use super::layers::Layer;
+use crate::activation::ActivationKind;
 use crate::real::Real;
 use crate::spec::Options;
 use ndarray::Array2;
@@ -16,7 +18,7 @@ pub(super) struct Progress<T> {
     idle: usize,
     stalled: bool,
     best_score: f64,
-    best_weights: Option<Vec<Array2<T>>>,
+    best_point: Option<(Vec<Array2<T>>, Vec<ActivationKind>)>,
 }
 
 impl<T: Real> Progress<T> {
@@ -30,14 +32,21 @@ impl<T: Real> Progress<T> {
             idle: 0,
             stalled: false,
             best_score: f64::NEG_INFINITY,
-            best_weights: None,
+            best_point: None,
         }
     }
 
     /// Notes a pass; `merit`, larger is better, is what should improve. True at the first pass that
     /// ends `n_iter_no_change` passes without improvement by `tol`.
-    pub fn note(&mut self, layers: &[Layer<T>], loss: f64, score: Option<f64>, merit: f64) -> bool {
-        self.record(layers, loss, score);
+    pub fn note(
+        &mut self,
+        layers: &[Layer<T>],
+        activations: &Activations<T>,
+        loss: f64,
+        score: Option<f64>,
+        merit: f64,
+    ) -> bool {
+        self.record(layers, activations, loss, score);
         if merit > self.best + self.tol {
             self.best = merit;
             self.idle = 0;
@@ -50,14 +59,21 @@ impl<T: Real> Progress<T> {
     }
 
     /// Notes a pass of which no improvement is asked.
-    pub fn record(&mut self, layers: &[Layer<T>], loss: f64, score: Option<f64>) {
+    pub fn record(
+        &mut self,
+        layers: &[Layer<T>],
+        activations: &Activations<T>,
+        loss: f64,
+        score: Option<f64>,
+    ) {
         self.loss_curve.push(loss);
         if let Some(score) = score {
             self.validation_scores.push(score);
             // Of equal scores the later wins: its rate was smaller.
             if score >= self.best_score {
                 self.best_score = score;
-                self.best_weights = Some(layers.iter().map(|layer| layer.weights.clone()).collect());
+                let weights = layers.iter().map(|layer| layer.weights.clone()).collect();
+                self.best_point = Some((weights, activations.kinds().to_vec()));
             }
         }
     }
@@ -67,10 +83,12 @@ impl<T: Real> Progress<T> {
         self.stalled
     }
 
-    /// Puts the weights of the best validation score back.
-    pub fn restore_best(&self, layers: &mut [Layer<T>]) {
-        for (layer, best) in layers.iter_mut().zip(self.best_weights.iter().flatten()) {
+    /// Puts the weights and activations of the best validation score back.
+    pub fn restore_best(&self, layers: &mut [Layer<T>], activations: &mut Activations<T>) {
+        let Some((weights, kinds)) = &self.best_point else { return };
+        for (layer, best) in layers.iter_mut().zip(weights) {
             layer.restore(best);
         }
+        activations.restore(kinds);
     }
 }

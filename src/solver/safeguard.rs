@@ -1,8 +1,10 @@
 //! What keeps the iterates bounded: a trust region on each step, and a way back.
 
+use super::activations::Activations;
 use super::layers::Layer;
 use super::pass::Totals;
 use super::schedule::Schedule;
+use crate::activation::ActivationKind;
 use crate::error::{Error, Result};
 use crate::real::Real;
 use ndarray::Array2;
@@ -25,17 +27,20 @@ pub(super) struct Safeguard<T> {
     good: Vec<Array2<T>>,
     /// Those at the end of the last pass; the next one will tell.
     latest: Vec<Array2<T>>,
+    /// Activations of the two.
+    activations: [Vec<ActivationKind>; 2],
     retries: usize,
 }
 
 impl<T: Real> Safeguard<T> {
     /// `start` is what the start gives on some rows.
-    pub fn new(layers: &[Layer<T>], start: Totals) -> Self {
+    pub fn new(layers: &[Layer<T>], activations: &Activations<T>, start: Totals) -> Self {
         let reference = start.mean_loss().max(start.null_loss());
         // A reference of 0 (nothing to learn) must not make rounding look like divergence.
         let reference = reference.max(1e-3);
         let good: Vec<_> = layers.iter().map(|layer| layer.weights.clone()).collect();
-        Self { reference, latest: good.clone(), good, retries: 0 }
+        let activations = [activations.kinds().to_vec(), activations.kinds().to_vec()];
+        Self { reference, latest: good.clone(), good, activations, retries: 0 }
     }
 
     pub fn retries(&self) -> usize {
@@ -61,41 +66,51 @@ impl<T: Real> Safeguard<T> {
 
     /// After the second half of a pass, before which `latest` were the weights: whether it was
     /// good. If so, those are to return to.
-    pub fn keep(&mut self, layers: &[Layer<T>], half: Totals) -> bool {
+    pub fn keep(&mut self, layers: &[Layer<T>], activations: &Activations<T>, half: Totals) -> bool {
         let good = half.mean_loss() <= BAD_PASS * self.level(half) && layers.iter().all(Layer::is_finite);
         if good {
             std::mem::swap(&mut self.good, &mut self.latest);
             for (kept, layer) in self.latest.iter_mut().zip(layers) {
                 kept.assign(&layer.weights);
             }
+            self.activations.swap(0, 1);
+            self.activations[1].copy_from_slice(activations.kinds());
         }
         good
     }
 
-    /// For a run that ends in mid-pass: the last good weights, should the current ones overflow.
-    pub fn drop_non_finite(&self, layers: &mut [Layer<T>]) {
+    /// For a run that ends in mid-pass: the last good point, should the current ones overflow.
+    pub fn drop_non_finite(&self, layers: &mut [Layer<T>], activations: &mut Activations<T>) {
         if !layers.iter().all(Layer::is_finite) {
-            self.restore(layers);
+            self.restore(layers, activations);
         }
     }
 
-    fn restore(&self, layers: &mut [Layer<T>]) {
+    fn restore(&self, layers: &mut [Layer<T>], activations: &mut Activations<T>) {
+        activations.restore(&self.activations[0]);
         for (layer, kept) in layers.iter_mut().zip(&self.good) {
             layer.restore(kept);
         }
     }
 
-    /// Returns to the last good weights, at half the rate.
+    /// Returns to the last good weights, and the activations of that moment, at half the rate.
     ///
     /// # Errors
     /// [`Error::Diverged`] when that was done too often.
-    pub fn recover(&mut self, layers: &mut [Layer<T>], schedule: &mut Schedule, pass: usize) -> Result<()> {
+    pub fn recover(
+        &mut self,
+        layers: &mut [Layer<T>],
+        activations: &mut Activations<T>,
+        schedule: &mut Schedule,
+        pass: usize,
+    ) -> Result<()> {
         self.retries += 1;
         if self.retries > MAX_RETRIES {
             return Err(Error::Diverged { pass, retries: MAX_RETRIES });
         }
         schedule.halve();
-        self.restore(layers);
+        self.restore(layers, activations);
+        self.activations[1].copy_from_slice(activations.kinds());
         for (latest, good) in self.latest.iter_mut().zip(&self.good) {
             latest.assign(good);
         }

@@ -3,7 +3,7 @@
 use super::history::History;
 use super::layers::Layer;
 use super::pass::Data;
-use crate::activation::Tie;
+use crate::activation::{Activation, Learnable, Moments, Tie};
 use crate::kernel::activation_block::bregman_step;
 use crate::linalg::{Threads, add_upper_gram, product};
 use crate::loss::Loss;
@@ -38,6 +38,8 @@ pub(super) struct Terms {
     pub score: f64,
     /// Squared length of a step of the activation blocks, in their metric.
     pub motion: f64,
+    /// What the block of each hidden layer's parameter is made of, where that is learned.
+    pub moments: Vec<Moments>,
 }
 
 /// What an evaluation sums beside the objective.
@@ -69,7 +71,12 @@ pub(super) struct Shard<T> {
 
 impl Terms {
     pub fn zeros(n_hidden: usize) -> Self {
-        Self { divergence: vec![0.0; n_hidden], gap: vec![0.0; n_hidden], ..Self::default() }
+        Self {
+            divergence: vec![0.0; n_hidden],
+            gap: vec![0.0; n_hidden],
+            moments: vec![Moments::default(); n_hidden],
+            ..Self::default()
+        }
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -81,6 +88,9 @@ impl Terms {
         }
         for (sum, part) in self.gap.iter_mut().zip(&other.gap) {
             *sum += part;
+        }
+        for (sum, &part) in self.moments.iter_mut().zip(&other.moments) {
+            sum.add(1.0, part);
         }
     }
 
@@ -104,6 +114,7 @@ impl Terms {
         self.plain_loss /= n;
         self.score /= n;
         self.divergence.iter_mut().chain(&mut self.gap).for_each(|v| *v /= n);
+        self.moments.iter_mut().for_each(|moments| moments.divide(n));
     }
 }
 
@@ -267,7 +278,7 @@ impl<T: Real> Shard<T> {
                 };
                 let x = &x[..z.len()];
                 terms.divergence[l] += weight * tie.divergence(x, z);
-                tie.slope(z, x, model.lambda, delta);
+                terms.moments[l].add(weight, tie.slope_and_moments(z, x, model.lambda, delta));
             }
         }
         self.pre_activations(model.ties.len(), model, &rows);
@@ -302,6 +313,61 @@ impl<T: Real> Shard<T> {
                     }
                     add_upper_gram(scale, weighted.view(), gram.view_mut(), Threads::One);
                 }
+            }
+        }
+    }
+
+    /// What the block of the parameter of hidden layer `l` is made of at another choice of it, given as
+    /// `phi` and `learnable`; the lifted variables stay. Returned in the terms.
+    pub fn add_moments(
+        &mut self,
+        l: usize,
+        model: Model<'_, '_, '_, T>,
+        phi: &dyn Activation<T>,
+        learnable: &dyn Learnable<T>,
+        rows: Range,
+    ) {
+        self.take_current(model, rows.clone());
+        if l > 0 {
+            self.pre_activations(l, model, &rows);
+        }
+        for (i, row) in rows.clone().enumerate() {
+            let weight = self.weight(model.data, row);
+            let Self { z, delta, inputs, terms, .. } = self;
+            let (z, mut at, x) = (z[l].row(i), delta[l].row_mut(i), inputs[l].row(i));
+            if let (Some(z), Some(at), Some(x)) = (z.as_slice(), at.as_slice_mut(), x.as_slice()) {
+                phi.apply(z, at);
+                terms.moments[l].add(weight, learnable.moments(&x[..z.len()], at, z));
+            }
+        }
+    }
+
+    /// See [`Learnable::least_coordinate`].
+    pub fn least_coordinate(&self, l: usize, phi: &dyn Activation<T>, learnable: &dyn Learnable<T>) -> f64 {
+        let mut x = vec![T::zero(); self.current[l].ncols()];
+        let rows = self.current[l].rows().into_iter();
+        rows.filter_map(|u| u.to_slice()).fold(0.0, |least, u| {
+            phi.apply(u, &mut x);
+            learnable.least_coordinate(&x).max(least)
+        })
+    }
+
+    /// u of hidden layer `l` ← x, the lifted variables themselves.
+    pub fn expand(&mut self, l: usize, phi: &dyn Activation<T>) {
+        let zeros = vec![T::zero(); self.current[l].ncols()];
+        for mut u in self.current[l].rows_mut() {
+            if let Some(u) = u.as_slice_mut() {
+                // φ in place.
+                phi.apply_moved(&zeros, -T::one(), u);
+            }
+        }
+    }
+
+    /// The opposite of [`Shard::expand`], for an activation of the same family.
+    pub fn contract(&mut self, l: usize, learnable: &dyn Learnable<T>) {
+        for mut u in self.current[l].rows_mut() {
+            if let Some(u) = u.as_slice_mut() {
+                learnable.invert(u);
             }
         }
     }

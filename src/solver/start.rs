@@ -2,6 +2,7 @@
 
 use super::input_map::InputMap;
 use super::layers::{Layer, random_weights};
+use crate::activation::ActivationKind;
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::problem::Problem;
@@ -122,7 +123,12 @@ fn check<T: Real>(network: &Network<T>, problem: &Problem<'_, T>, options: &Opti
 ///
 /// # Errors
 /// [`Error::Factorisation`] when LAPACK fails in a projection.
-pub(super) fn fold<T: Real>(layers: &[Layer<T>], map: &InputMap<T>, options: &Options) -> Result<Network<T>> {
+pub(super) fn fold<T: Real>(
+    layers: &[Layer<T>],
+    activations: &[ActivationKind],
+    map: &InputMap<T>,
+    options: &Options,
+) -> Result<Network<T>> {
     let mut coefs = Vec::with_capacity(layers.len());
     let mut intercepts = Vec::with_capacity(layers.len());
     for (l, layer) in layers.iter().enumerate() {
@@ -143,5 +149,5 @@ pub(super) fn fold<T: Real>(layers: &[Layer<T>], map: &InputMap<T>, options: &Op
         coefs.push(coef);
         intercepts.push(intercept);
     }
-    Ok(Network { coefs, intercepts, activations: options.activations.clone() })
+    Ok(Network { coefs, intercepts, activations: activations.to_vec() })
 }

@@ -7,6 +7,7 @@
 //!     x_l ← φ(z_l − W_{l+1} δ_{l+1}/λ),  δ_l ← λ(φ(z_l) − x_l)     activation blocks, l = L−1..1
 //!     W_l ← W_l − η (G_l + ε I)⁻¹ (mean x_{l−1} δ_lᵀ + α W_l)      weight blocks, with momentum
 //!           and, for a layer with a penalty P, the prox of ηP in the same metric
+//!     r_l ← r_l − η λ ∂D/∂r / (mean ∂²D/∂r²)                       learned activation parameters
 //! fold the input map into W_1
 //! ```
 //!
@@ -25,7 +26,6 @@ use super::safeguard::Safeguard;
 use super::schedule::Schedule;
 use super::start::{fold, start};
 use crate::error::Result;
-use crate::linalg::Threads;
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -37,6 +37,12 @@ use std::time::Instant;
 
 /// Rows, beside twice the width of the network, from which metrics are estimated.
 const METRIC_ROWS: usize = 1024;
+
+/// Weight of earlier batches in the metric of a learned parameter.
+const METRIC_MEMORY: f64 = 0.95;
+
+/// The rate of a learned parameter over that of the weights: all units follow it at once.
+const PARAMETER_RATE: f64 = 0.5;
 
 /// The outcome of a fit.
 #[derive(Debug)]
@@ -86,7 +92,10 @@ pub fn stochastic<T: Real>(
     let mut batch = Batch::new(&layers, options);
     let mut order: Vec<usize> = (0..problem.n_samples()).collect();
     let metric_rows = metric_rows(&layers, order.len());
-    let mut safeguard = Safeguard::new(&layers, batch.evaluate(&layers, data, &order[..metric_rows]));
+    let mut safeguard = {
+        let begin = batch.evaluate(&layers, data, &order[..metric_rows]);
+        Safeguard::new(&layers, &batch.activations, begin)
+    };
     let mut schedule = Schedule::new(options, order.len());
     if network.is_some() || !layers.iter().any(Layer::is_tightened) {
         schedule.skip_tightening();
@@ -112,17 +121,17 @@ pub fn stochastic<T: Real>(
             }
             let part = batch.gradients(&mut layers, data, rows, options.ridge);
             if safeguard.batch_is_good(part) {
-                weight_blocks(&mut layers, &schedule, options, batch.threads())?;
+                weight_blocks(&mut layers, &mut batch, rows.len(), &schedule, options)?;
             } else {
-                safeguard.recover(&mut layers, &mut schedule, pass)?;
+                safeguard.recover(&mut layers, &mut batch.activations, &mut schedule, pass)?;
             }
             let half = if 2 * step + 1 < schedule.steps_per_pass() { &mut early } else { &mut late };
             *half = half.plus(part);
             schedule.advance();
         }
         // The first half of a pass may still hold the transient of a start.
-        if !safeguard.keep(&layers, late) {
-            safeguard.recover(&mut layers, &mut schedule, pass)?;
+        if !safeguard.keep(&layers, &batch.activations, late) {
+            safeguard.recover(&mut layers, &mut batch.activations, &mut schedule, pass)?;
         }
         let mut loss = early.plus(late).mean_loss();
         for layer in &mut layers {
@@ -136,17 +145,19 @@ pub fn stochastic<T: Real>(
             let ends = layers.iter_mut().map(|layer| layer.projected(tightness));
             let ends = ends.collect::<Result<Vec<_>>>()?;
             held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut batch, &ends));
-            progress.record(&ends, loss, held.map(Totals::mean_score));
+            progress.record(&ends, &batch.activations, loss, held.map(Totals::mean_score));
         } else {
             held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut batch, &layers));
             let score = held.map(Totals::mean_score);
             // An early end is a finished end: the rate is let down to 0.
-            if progress.note(&layers, loss, score, score.unwrap_or(-loss)) {
+            if progress.note(&layers, &batch.activations, loss, score, score.unwrap_or(-loss)) {
                 schedule.wind_down(options.n_iter_no_change);
             }
         }
         if let Some(diagnosis) = &diagnosis {
-            diagnosis.record(&mut layers, options, &mut history)?;
+            let activations = batch.activations.kinds().to_vec();
+            let options = Options { activations, ..options.clone() };
+            diagnosis.record(&mut layers, &options, &mut history)?;
         }
         let seconds = clock.elapsed().as_secs_f64();
         history.push("loss", loss);
@@ -156,24 +167,25 @@ pub fn stochastic<T: Real>(
             history.push("validation_score", held.mean_score());
         }
         history.push("learning_rate", schedule.rate());
+        batch.activations.record(&mut history);
         history.push("seconds", seconds);
         let validation_score = held.map(Totals::mean_score);
         control.pass_done(&PassReport { pass, loss, validation_score, seconds });
     }
 
     if status == Status::Interrupted {
-        safeguard.drop_non_finite(&mut layers);
+        safeguard.drop_non_finite(&mut layers, &mut batch.activations);
     } else if progress.converged() {
         status = Status::Converged;
     }
-    progress.restore_best(&mut layers);
+    progress.restore_best(&mut layers, &mut batch.activations);
     for layer in &mut layers {
         // A run that was stopped, or went back, may hold weights from before a set was tight.
         layer.tighten(1.0);
         layer.project()?;
     }
     Ok(Solution {
-        network: fold(&layers, &map, options)?,
+        network: fold(&layers, batch.activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,
         validation_scores: progress.validation_scores,
         history,
@@ -184,20 +196,24 @@ pub fn stochastic<T: Real>(
     })
 }
 
-/// One step of all weight blocks: each in its own metric, all within one trust region.
+/// One step of all weight blocks, and of the blocks of learned parameters, from the gradients of so many
+/// rows: each in its own metric, all within one trust region.
 fn weight_blocks<T: Real>(
     layers: &mut [Layer<T>],
+    batch: &mut Batch<T>,
+    rows: usize,
     schedule: &Schedule,
     options: &Options,
-    threads: Threads,
 ) -> Result<()> {
-    let (rate, tightness) = (schedule.rate(), schedule.tightness());
-    let length: f64 = layers.iter_mut().map(|layer| layer.solve(options.ridge, threads)).sum();
+    let (rate, tightness, threads) = (schedule.rate(), schedule.tightness(), batch.threads());
+    let mut length: f64 = layers.iter_mut().map(|layer| layer.solve(options.ridge, threads)).sum();
+    length += batch.solve_parameters(rows, METRIC_MEMORY);
     let clip = Safeguard::<T>::clip(rate, length);
     for layer in layers {
         layer.tighten(tightness);
         layer.advance(rate, options.momentum, clip, threads)?;
     }
+    batch.activations.advance(PARAMETER_RATE * rate, options.momentum, clip);
     Ok(())
 }
 

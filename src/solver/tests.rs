@@ -5,6 +5,7 @@ mod blocks;
 mod chunks;
 mod gradients;
 mod input_map;
+mod parameters;
 mod proximal;
 mod start;
 mod state;
@@ -67,6 +68,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         hidden_layer_sizes: vec![],
         activations: vec![ActivationKind::Tanh],
         divergence: Divergence::Fenchel,
+        learn_activation: false,
         alpha: Some(0.0),
         penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),

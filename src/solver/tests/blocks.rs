@@ -32,7 +32,7 @@ fn activation_block_is_minimised<T: Real>() {
             let x = z.mapv(|z| phi.phi(z));
             let mut pulled = given.clone();
             let tie = Tie::new(kind, Divergence::Fenchel);
-            pull_back(&tie, z.view(), x.view(), T::of(lambda), pulled.view_mut());
+            pull_back(&tie, z.view(), x.view(), T::of(lambda), pulled.view_mut(), |_| 1.0);
             for (place, &pulled) in pulled.indexed_iter() {
                 let (z, g, start) = (z[place].f64(), given[place].f64(), x[place]);
                 let best = start - pulled / T::of(lambda);
@@ -88,7 +88,7 @@ fn activation_block_of_coupled_units_is_minimised<T: Real>() {
         phi.apply(z.as_slice().unwrap(), x.as_slice_mut().unwrap());
     }
     let mut pulled = given.clone();
-    pull_back(&tie, z.view(), x.view(), T::of(lambda), pulled.view_mut());
+    pull_back(&tie, z.view(), x.view(), T::of(lambda), pulled.view_mut(), |_| 1.0);
     let best = &x - &(pulled / T::of(lambda));
     for row in 0..30 {
         let objective = |x: &[T]| {

@@ -54,7 +54,7 @@ fn a_start_folds_back_to_itself<T: Real>() {
         let given = network::<T>(&sizes);
         let options = options(N, D, |spec| spec.hidden_layer_sizes = hidden.clone());
         let (map, layers) = start(&problem(&x, &labels), &options, Some(&given), &mut rng(3)).unwrap();
-        let back = fold(&layers, &map, &options).unwrap();
+        let back = fold(&layers, &options.activations, &map, &options).unwrap();
         let tolerance = 2e3 * T::epsilon().f64();
         for l in 0..sizes.len() - 1 {
             assert!(distance(back.coefs[l].view(), given.coefs[l].view()) <= tolerance, "{hidden:?}, {l}");
@@ -75,7 +75,10 @@ fn started<T: Real>(x: &Array2<T>, given: &Network<T>, k: usize) -> (f64, usize)
     });
     let (map, layers) = start(&problem(x, &labels), &options, Some(given), &mut rng(4)).unwrap();
     let logits = |network: &Network<T>| network.decision_function(x.view(), Threads::One).unwrap();
-    let wrong = distance(logits(&fold(&layers, &map, &options).unwrap()).view(), logits(given).view());
+    let wrong = distance(
+        logits(&fold(&layers, &options.activations, &map, &options).unwrap()).view(),
+        logits(given).view(),
+    );
     (wrong, map.n_components())
 }
 

@@ -1,10 +1,12 @@
 //! Schedule, safeguard and layers: what moves the weights and what holds them.
 
+use super::super::activations::Activations;
 use super::super::layers::Layer;
 use super::super::pass::Totals;
 use super::super::safeguard::Safeguard;
 use super::super::schedule::Schedule;
 use super::{distance, for_both, normal, options};
+use crate::activation::ActivationKind;
 use crate::error::Error;
 use crate::linalg::Threads;
 use crate::real::Real;
@@ -56,6 +58,14 @@ fn restoring_forgets_the_momentum<T: Real>() {
     assert_eq!(layer.weights, good);
 }
 
+/// One activation whose parameter is learned, from 0.5 on.
+fn learned<T: Real>() -> Activations<T> {
+    Activations::new(&options(100, 3, |spec| {
+        (spec.hidden_layer_sizes, spec.learn_activation) = (vec![3], true);
+        spec.activations = vec![ActivationKind::SoftThreshold { threshold: 0.5 }];
+    }))
+}
+
 /// One row of this loss, for which logits 0 cost `null`.
 fn totals(loss: f64, null: f64) -> Totals {
     Totals { loss, null, score: 0.0, rows: 1 }
@@ -66,49 +76,64 @@ fn totals(loss: f64, null: f64) -> Totals {
 #[test]
 fn safeguard_measures_rows_by_their_own_targets() {
     let layers = vec![Layer::new(normal::<f64>(4, 3, 6))];
-    let calm = Safeguard::new(&layers, totals(0.3, 0.5));
+    let activations = learned::<f64>();
+    let calm = Safeguard::new(&layers, &activations, totals(0.3, 0.5));
     assert!(calm.batch_is_good(totals(3.9, 0.1)) && !calm.batch_is_good(totals(4.1, 0.1)));
     assert!(calm.batch_is_good(totals(7e3, 1e3)) && !calm.batch_is_good(totals(9e3, 1e3)));
-    let mut far = Safeguard::new(&layers, totals(20.0, 0.5));
+    let mut far = Safeguard::new(&layers, &activations, totals(20.0, 0.5));
     assert!(far.batch_is_good(totals(159.0, 0.5)) && !far.batch_is_good(totals(161.0, 0.5)));
-    assert!(far.keep(&layers, totals(20.9, 0.5)) && !far.keep(&layers, totals(21.1, 0.5)));
-    assert!(far.keep(&layers, totals(1e3, 1e3)) && !far.keep(&layers, totals(1.1e3, 1e3)));
+    assert!(
+        far.keep(&layers, &activations, totals(20.9, 0.5))
+            && !far.keep(&layers, &activations, totals(21.1, 0.5))
+    );
+    assert!(
+        far.keep(&layers, &activations, totals(1e3, 1e3))
+            && !far.keep(&layers, &activations, totals(1.1e3, 1e3))
+    );
 }
 
 fn safeguard_returns_to_good_weights<T: Real>() {
     let schedule = || Schedule::new(&options(100, 3, |_| {}), 100);
     let good = normal::<T>(4, 3, 5);
     let mut layers = vec![Layer::new(normal::<T>(4, 3, 6))];
-    let mut safeguard = Safeguard::new(&layers, totals(2.0, 0.7));
+    let mut activations = learned::<T>();
+    let mut safeguard = Safeguard::new(&layers, &activations, totals(2.0, 0.7));
     layers[0].weights.assign(&good);
+    let threshold = |threshold| ActivationKind::SoftThreshold { threshold };
+    activations.set(0, threshold(0.25));
     let fine = totals(1.0, 0.7);
     // Twice: after the first pass these weights have not been seen to be good.
-    assert!(safeguard.keep(&layers, fine) && safeguard.keep(&layers, fine));
+    assert!(safeguard.keep(&layers, &activations, fine) && safeguard.keep(&layers, &activations, fine));
 
     // A loss far above the reference, NaN, or weights that are not finite: not kept.
     layers[0].weights.fill(T::of(7.0));
+    activations.set(0, threshold(7.0));
     for loss in [2e3, f64::NAN, f64::INFINITY] {
         let bad = totals(loss, 0.7);
-        assert!(!safeguard.keep(&layers, bad) && !safeguard.batch_is_good(bad), "{loss}");
+        assert!(!safeguard.keep(&layers, &activations, bad) && !safeguard.batch_is_good(bad), "{loss}");
     }
     assert!(safeguard.batch_is_good(fine));
     for bad in [T::nan(), T::infinity()] {
         layers[0].weights[[3, 0]] = T::one();
         layers[0].weights[[0, 1]] = bad;
-        assert!(!safeguard.keep(&layers, fine), "{bad}");
+        assert!(!safeguard.keep(&layers, &activations, fine), "{bad}");
     }
 
     let mut plan = schedule();
     let rate = plan.rate();
-    safeguard.recover(&mut layers, &mut plan, 1).unwrap();
+    safeguard.recover(&mut layers, &mut activations, &mut plan, 1).unwrap();
     assert_eq!((&layers[0].weights, safeguard.retries()), (&good, 1));
+    assert_eq!(activations.kinds(), [threshold(0.25)]);
     assert_eq!(plan.rate(), 0.5 * rate);
     layers[0].weights[[0, 0]] = T::nan();
-    safeguard.drop_non_finite(&mut layers);
+    activations.set(0, threshold(7.0));
+    safeguard.drop_non_finite(&mut layers, &mut activations);
     assert_eq!(layers[0].weights, good);
+    assert_eq!(activations.kinds(), [threshold(0.25)]);
 
     // Not for ever.
-    let error = (0..10_000).find_map(|_| safeguard.recover(&mut layers, &mut plan, 3).err());
+    let error =
+        (0..10_000).find_map(|_| safeguard.recover(&mut layers, &mut activations, &mut plan, 3).err());
     assert!(matches!(error, Some(Error::Diverged { pass: 3, .. })), "{error:?}");
 }
 
@@ -116,11 +141,12 @@ fn safeguard_returns_to_good_weights<T: Real>() {
 #[test]
 fn safeguard_sees_intercepts() {
     let mut layers = vec![Layer::new(normal::<f64>(4, 3, 6))];
-    let mut safeguard = Safeguard::new(&layers, totals(2.0, 2.0));
+    let mut activations = learned::<f64>();
+    let mut safeguard = Safeguard::new(&layers, &activations, totals(2.0, 2.0));
     let good = layers[0].weights.clone();
     layers[0].weights[[3, 1]] = f64::NAN;
-    assert!(!safeguard.keep(&layers, totals(1.0, 1.0)), "a NaN intercept was kept");
-    safeguard.drop_non_finite(&mut layers);
+    assert!(!safeguard.keep(&layers, &activations, totals(1.0, 1.0)), "a NaN intercept was kept");
+    safeguard.drop_non_finite(&mut layers, &mut activations);
     assert_eq!(layers[0].weights, good);
 }
 
