@@ -19,6 +19,8 @@ mod free_system;
 mod newton;
 mod pivoting;
 mod splitting;
+#[cfg(test)]
+mod tests;
 
 use super::{Report, Stopping};
 use crate::error::{Error, Result};
