@@ -87,6 +87,21 @@ def test_ill_conditioned_columns_that_slow_others_down():
     assert_allclose(result.solution, expected, atol=1e-8)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("positive", [False, True])
+def test_right_sides_that_are_met_exactly_in_many_ways(positive, dtype):
+    # Fewer rows than columns: the free columns depend on each other.
+    A = data(0, 30, 90)
+    A = (np.abs(A) if positive else A).astype(dtype)
+    B = A @ np.maximum(data(1, 90, 80), 0).astype(dtype)
+    result = non_negative_least_squares(A, B)
+    assert result.converged
+    if dtype == np.float64:
+        assert result.n_iter < 10
+    assert (result.solution >= 0).all()
+    assert_allclose(A @ result.solution, B, atol=TOLERANCE[dtype] * np.abs(B).max())
+
+
 def test_many_boxes_agree_with_scipy():
     A, B = np.random.default_rng(0).random((60, 40)), 3 * data(1, 60, 150)
     lower, upper = -np.abs(data(2, 40)), np.abs(data(3, 40))

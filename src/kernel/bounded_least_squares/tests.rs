@@ -103,6 +103,35 @@ fn right_sides_that_cycle_are_newtons() {
     assert!(solution.row(1).iter().all(|&v| v == 0.0));
 }
 
+fn dependent_columns_share_the_step<T: Real>() {
+    // Each column twice: the shortest step is the same for both.
+    let a = normal::<T>(20, 6, 0);
+    let twice = ndarray::concatenate![Axis(1), a, a];
+    let prepared = prepare(&twice, f64::NEG_INFINITY, f64::INFINITY);
+    let start = tile(&prepared, &twice, &normal(1, 20, 1));
+    let mut system = free_system::FreeSystem::new();
+    system.choose(12, |_| true);
+    let gradient = start.c.row(0).mapv(|c| -c);
+    system.solve(&prepared.problem, gradient.view());
+    let step = Array1::from(system.step.clone());
+    let left = (prepared.problem.gram.dot(&step) + &gradient).insert_axis(Axis(0));
+    let tolerance = 1e2 * T::epsilon().f64();
+    assert!(apart(&left, &Array2::zeros((1, 12))) < tolerance);
+    for i in 0..6 {
+        assert!((step[i] - step[i + 6]).f64().abs() < tolerance.sqrt());
+    }
+}
+
+#[test]
+fn dependent_columns_share_the_step_single() {
+    dependent_columns_share_the_step::<f32>();
+}
+
+#[test]
+fn dependent_columns_share_the_step_double() {
+    dependent_columns_share_the_step::<f64>();
+}
+
 #[test]
 fn guesses_find_nearly_all_active_bounds() {
     let b = normal::<f64>(40, 120, 1);
