@@ -33,7 +33,7 @@ use splitting::{COUPLINGS, Splitting};
 
 /// Right sides that are solved together on one thread.
 const TILE: usize = 64;
-/// Right sides that the coupling is tried out on, where there are more than a tile.
+/// Right sides that the coupling is tried out on, where there are as many.
 const SAMPLE: usize = 32;
 
 /// Lower and upper bounds, one pair for each unknown.
@@ -203,13 +203,14 @@ impl<T: Real> BoundedLeastSquares<T> {
             .reduce(|| Report::DONE, Report::and))
     }
 
-    /// Tries couplings out on some of the right sides; none is better than ours for few of them.
+    /// Tries couplings out on some of the right sides. `None` where ours is best, and for few right
+    /// sides, which save less than another inverse takes.
     fn choose_splitting(
         &self,
         rhs: ArrayView2<'_, T>,
         solution: ArrayView2<'_, T>,
     ) -> Result<Option<Splitting>> {
-        if rhs.nrows() <= TILE {
+        if rhs.nrows() < SAMPLE {
             return Ok(None);
         }
         let step = rhs.nrows() / SAMPLE;
