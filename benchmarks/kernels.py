@@ -26,7 +26,12 @@ def main() -> None:
 
     print(f"kernels on {args.threads} threads\n")
     print(f"{'problem':48} {'peer s':>8} {'liftnet s':>9} {'ratio':>6}  difference")
-    for name, rows in [("normal", 300), ("normal", 600), ("positive", 600)]:
+    for name, rows in [
+        ("normal", 300),
+        ("normal", 600),
+        ("positive", 600),
+        ("uniform", 300),
+    ]:
         non_negative(name, rows, args.columns)
     ridge_regression()
     softmax_regression()
@@ -53,7 +58,8 @@ def non_negative(name, rows, columns):
     from liftnet.kernels import non_negative_least_squares
 
     rng = np.random.default_rng(0)
-    A, B = rng.normal(size=(rows, 300)), rng.normal(size=(rows, 1000))
+    draw = rng.random if name == "uniform" else rng.normal
+    A, B = draw(size=(rows, 300)), draw(size=(rows, 1000))
     if name == "positive":
         # One eigenvalue above all others, and solutions with a share of zeros.
         A = np.abs(A)

@@ -212,6 +212,46 @@ fn max_iter_and_interruptions_end_it_between_the_bounds() {
 }
 
 #[test]
+fn interruptions_at_any_time_leave_points_between_the_bounds() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let (a, b) = (normal::<f64>(60, 60, 0).mapv(f64::abs), normal::<f64>(60, 100, 1));
+    let solve = |questions: usize| {
+        let asked = AtomicUsize::new(0);
+        let interrupted = || asked.fetch_add(1, Ordering::Relaxed) >= questions;
+        let stopping = Stopping { interrupted: &interrupted, ..Stopping::new(1e-12, 100) };
+        let mut x = Array2::zeros((100, 60));
+        let report =
+            bounded_least_squares(a.view(), b.view(), Bounds::non_negative(60), x.view_mut(), stopping)
+                .unwrap();
+        assert!(x.iter().all(|&v| v >= 0.0));
+        (report.converged, asked.into_inner())
+    };
+    let (converged, questions) = solve(usize::MAX);
+    assert!(converged && questions > 10);
+    for when in 0..questions {
+        assert!(!solve(when).0, "{when} of {questions}");
+    }
+}
+
+#[test]
+fn indefinite_matrices_are_refused() {
+    let bad = array![[1.0, 2.0], [2.0, 1.0]];
+    let error = BoundedLeastSquares::new(bad.view(), Bounds::non_negative(2)).unwrap_err();
+    assert!(matches!(error, Error::Factorisation { .. }), "{error}");
+    // Less so: found out where a smaller coupling is tried out, or solved for somehow.
+    let doubtful = array![[1.0, 1.3], [1.3, 1.0]];
+    let problem = BoundedLeastSquares::new(doubtful.view(), Bounds::non_negative(2)).unwrap();
+    for rows in [3, 100] {
+        let rhs = normal::<f64>(rows, 2, 0);
+        let mut x = Array2::zeros((rows, 2));
+        match problem.solve(rhs.view(), x.view_mut(), Stopping::new(1e-12, 100)) {
+            Ok(_) => assert!(x.iter().all(|&v| v >= 0.0)),
+            Err(error) => assert!(matches!(error, Error::Factorisation { .. }), "{error}"),
+        }
+    }
+}
+
+#[test]
 fn bounds_without_a_point_between_are_refused() {
     let refused = |low: f64, high: f64| match Bounds::new(array![0.0, low], array![1.0, high]) {
         Err(Error::Parameter { name, .. }) => name,

@@ -81,10 +81,38 @@ def test_box_agrees_with_scipy(dtype):
 def test_ill_conditioned_columns_that_slow_others_down():
     # A positive matrix: one eigenvalue towers over the rest, and exchanges are many.
     A = np.abs(data(0, 120, 120))
-    B = A @ np.maximum(data(1, 120, 40), 0) + 0.1 * data(2, 120, 40)
+    B = A @ np.maximum(data(1, 120, 100), 0) + 0.1 * data(2, 120, 100)
     result = non_negative_least_squares(A, B)
     expected = np.stack([nnls(A, b)[0] for b in B.T], axis=1)
     assert_allclose(result.solution, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("positive", [False, True])
+def test_right_sides_that_are_met_exactly_in_many_ways(positive, dtype):
+    # Fewer rows than columns: the free columns depend on each other.
+    A = data(0, 30, 90)
+    A = (np.abs(A) if positive else A).astype(dtype)
+    B = A @ np.maximum(data(1, 90, 80), 0).astype(dtype)
+    result = non_negative_least_squares(A, B)
+    assert result.converged
+    if dtype == np.float64:
+        assert result.n_iter < 10
+    assert (result.solution >= 0).all()
+    assert_allclose(A @ result.solution, B, atol=TOLERANCE[dtype] * np.abs(B).max())
+
+
+def test_many_boxes_agree_with_scipy():
+    A, B = np.random.default_rng(0).random((60, 40)), 3 * data(1, 60, 150)
+    lower, upper = -np.abs(data(2, 40)), np.abs(data(3, 40))
+    lower[:5], upper[3:9] = -np.inf, np.inf
+    result = bounded_least_squares(A, B, lower, upper)
+    expected = np.stack(
+        [lsq_linear(A, b, (lower, upper), method="bvls").x for b in B.T], axis=1
+    )
+    assert_allclose(result.solution, expected, atol=1e-9)
+    assert result.converged
+    assert_box_optimal(A, B, lower, upper, result.solution, tol=1e-12)
 
 
 def test_units_of_the_unknowns_do_not_matter():

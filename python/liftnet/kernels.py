@@ -78,10 +78,13 @@ def bounded_least_squares(
 
     .. math:: \min_x \tfrac12 \|A x - b\|^2, \quad \text{lower} \le x \le \text{upper}.
 
-    The matrix AᵀA is computed once. Coordinate descent on all right sides together
-    finds most of the active bounds, Newton steps on the free unknowns [1]_ then solve
-    exactly. The rounding error is that of the normal equations: it grows with the
-    square of the condition number of the free columns of `A`.
+    The matrix AᵀA is computed once. Operator splitting [1]_ in single precision, on all
+    right sides together, guesses which bounds are active. Block principal pivoting [2]_
+    then solves exactly, in the precision of `A`: for the free unknowns as if there were
+    no bounds, exchanging those that are wrong. Where exchanges cycle, which is rare,
+    projected Newton steps [3]_ descend instead. The rounding error is that of the
+    normal equations: it grows with the square of the condition number of the free
+    columns of `A`.
 
     Parameters
     ----------
@@ -101,7 +104,7 @@ def bounded_least_squares(
     tol : float, default=None
         Residual to reach; 1e-12, or 1e-5 in single precision, by default.
     max_iter : int, default=200
-        Newton steps for one right side at most; two to five are usual.
+        Exchanges and Newton steps for one right side at most; one to three are usual.
     n_jobs : int, default=None
         Threads; None and -1 mean all processors.
 
@@ -120,7 +123,12 @@ def bounded_least_squares(
 
     References
     ----------
-    .. [1] D. P. Bertsekas, "Projected Newton methods for optimization problems with
+    .. [1] S. Boyd, N. Parikh, E. Chu, B. Peleato, J. Eckstein, "Distributed
+       optimization and statistical learning via the alternating direction method of
+       multipliers", Found. Trends Mach. Learn. 3 (2011).
+    .. [2] J. Kim, H. Park, "Fast nonnegative matrix factorization: an active-set-like
+       method and comparisons", SIAM J. Sci. Comput. 33 (2011).
+    .. [3] D. P. Bertsekas, "Projected Newton methods for optimization problems with
        simple constraints", SIAM J. Control Optim. 20 (1982).
 
     Examples
@@ -176,7 +184,7 @@ def non_negative_least_squares(
     tol : float, default=None
         Residual to reach; 1e-12, or 1e-5 in single precision, by default.
     max_iter : int, default=200
-        Newton steps for one right side at most.
+        Exchanges and Newton steps for one right side at most.
     n_jobs : int, default=None
         Threads; None and -1 mean all processors.
 

@@ -19,7 +19,7 @@
 //! bounds, the block is a [`BoundedLeastSquares`] problem and is handed over.
 
 use super::bounded_least_squares::{BoundedLeastSquares, Bounds};
-use super::{Report, Stopping};
+use super::{Report, Stopping, swap_rows};
 use crate::activation::{ActivationKind, Divergence, Moments, Tie};
 use crate::error::{Error, Result};
 use crate::linalg::{Threads, product, singular_values};
@@ -352,11 +352,5 @@ impl<T: Real> Step<'_, '_, T> {
         }
         let [violation, u, z, g] = sums.map(f64::sqrt);
         if violation == 0.0 { 0.0 } else { violation / (u + z + g) }
-    }
-}
-
-fn swap_rows<T: Copy>(a: &mut Array2<T>, i: usize, j: usize) {
-    for k in 0..a.ncols() {
-        a.swap([i, k], [j, k]);
     }
 }

@@ -12,7 +12,7 @@ pub mod weight_block;
 
 use crate::error::{Error, Result};
 use crate::real::Real;
-use ndarray::ArrayView1;
+use ndarray::{Array2, ArrayView1};
 
 /// How an iterative kernel ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,5 +90,11 @@ fn check_weights<T: Real>(weights: ArrayView1<'_, T>, n_samples: usize) -> Resul
             allowed: "positive for some sample".into(),
         }),
         false => Ok(()),
+    }
+}
+
+fn swap_rows<T: Copy>(a: &mut Array2<T>, i: usize, j: usize) {
+    for k in 0..a.ncols() {
+        a.swap([i, k], [j, k]);
     }
 }
