@@ -134,27 +134,35 @@ impl<T: Real> Tie<T> {
     /// The argument of φ is the solution of the linearised activation block, and the result is
     /// the gradient of λ·D(·, z) there: all that a weight block needs, from values of φ alone.
     pub fn pull_back(&self, z: &[T], x: &[T], lambda: T, g: &mut [T]) {
+        match self.divergence {
+            Divergence::Fenchel => self.pull_back_loss(z, x, lambda, g),
+            Divergence::Euclidean => {
+                self.lifted().apply_moved(z, lambda.recip(), g);
+                for (g, &z) in g.iter_mut().zip(z) {
+                    *g = lambda * (z - *g);
+                }
+            }
+        }
+    }
+
+    /// g ← λ(φ(z) − φ(z − g/λ)), whatever the divergence: the part of [`Tie::pull_back`] that is
+    /// due to g. As λ → ∞ it tends to φ′(z)·g.
+    pub fn pull_back_loss(&self, z: &[T], x: &[T], lambda: T, g: &mut [T]) {
         let step = lambda.recip();
-        match (self.divergence, &self.lifted) {
-            (Divergence::Fenchel, None) => {
+        match &self.lifted {
+            None => {
                 self.forward.apply_moved(z, step, g);
                 for (g, &x) in g.iter_mut().zip(x) {
                     *g = lambda * (x - *g);
                 }
             }
-            (Divergence::Fenchel, Some(lifted)) => {
+            Some(lifted) => {
                 // λ(φ(z) − φ(z − g/λ)) without a second buffer: the move, then the place it left.
                 lifted.apply_moved(z, step, g);
                 for (g, &z) in g.iter_mut().zip(z) {
                     let mut at = [T::zero()];
                     lifted.apply(&[z], &mut at);
                     *g = lambda * (at[0] - *g);
-                }
-            }
-            (Divergence::Euclidean, _) => {
-                self.lifted().apply_moved(z, step, g);
-                for (g, &z) in g.iter_mut().zip(z) {
-                    *g = lambda * (z - *g);
                 }
             }
         }

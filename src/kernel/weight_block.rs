@@ -98,9 +98,13 @@ pub fn majorised_step<T: Real>(
     let trace: f64 = gram.diag().iter().map(|v| v.f64()).sum();
     // Beyond rounding, so that a singular G still gives a majoriser.
     let jitter = (64.0 * T::epsilon().f64() * trace).max(1e-30);
-    let mut diagonal = vec![T::of(ridge + jitter); n_inputs + 1];
-    diagonal[n_inputs] = T::of(jitter);
-    let inverse = damped_inverse(gram.view(), &diagonal, threads)?;
+    let inverse = |jitter: f64| {
+        let mut diagonal = vec![T::of(ridge + jitter); n_inputs + 1];
+        diagonal[n_inputs] = T::of(jitter);
+        damped_inverse(gram.view(), &diagonal, threads)
+    };
+    // A few directions that dwarf the others need more of it.
+    let inverse = inverse(jitter).or_else(|_| inverse(1e3 * jitter)).or_else(|_| inverse(1e6 * jitter))?;
     let mut step = Array2::zeros(gradient.raw_dim());
     product(T::one(), inverse.view(), gradient, T::zero(), step.view_mut(), threads);
     let length = step.iter().zip(gradient).map(|(&a, &b)| (a * b).f64()).sum::<f64>();

@@ -11,6 +11,9 @@
 //! fold the input map into W_1
 //! ```
 //!
+//! A robust fit moves the inputs by the noise u(W), the worst of its ball to first order (`noise.rs`):
+//! J is then that of the moved inputs, with the noise that answers the weights at which J is taken.
+//!
 //! S(W) solves the activation blocks from the plain forward pass, from the last layer down. Plain
 //! block descent alone (`accelerate = false`) is monotone too, but lets W and x hold each other
 //! back: x stays near the forward pass of earlier weights, and the weights near what fits it. The
@@ -21,6 +24,7 @@ use super::history::History;
 use super::layers::Layer;
 use super::lifted::{Lifted, Terms};
 use super::memory::check_memory;
+use super::noise::InputNoise;
 use super::pass::{Batch, Data};
 use super::progress::Progress;
 use super::start::{fold, start};
@@ -46,6 +50,10 @@ const SHORTEN: f64 = 0.5;
 const LEAST_RATE: f64 = 0.05;
 /// Largest step: beyond it the trial that is refused next costs more than the step gains.
 const MOST_RATE: f64 = 1e3;
+/// Growing noise may raise the objective to this many times that of the start.
+const BAD_GROWTH: f64 = 8.0;
+/// Halvings of the output weights after which nothing is left of them.
+const MOST_HALVINGS: usize = 64;
 /// Sweeps between two refreshes of the metrics, once they have settled.
 const REFRESH: usize = 10;
 
@@ -73,8 +81,12 @@ pub fn batch<T: Real>(
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
     let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x())));
-    let mut forward = Batch::new(&layers, options);
-    let mut descent = Descent::new(layers, data, options)?;
+    let noise = InputNoise::new(&map, options);
+    let mut forward = Batch::new(&layers, options).with_noise(noise.clone());
+    let mut descent = Descent::new(layers, data, options, noise)?;
+    if network.is_none() {
+        descent.growth = options.max_iter / 2;
+    }
     let mut progress = Progress::new(options);
     let mut history = History::default();
     let mut status = Status::MaxIter;
@@ -86,6 +98,7 @@ pub fn batch<T: Real>(
             break;
         }
         sweep += 1;
+        let growing = descent.grow_noise(options);
         let step = descent.sweep(options, &mut history)?;
         let score = held_out.as_ref().map(|held_out| held_out.score(&mut forward, &descent.layers));
         let loss = descent.plain_loss(options);
@@ -94,6 +107,11 @@ pub fn batch<T: Real>(
         control.pass_done(&PassReport { pass: sweep, loss, validation_score: score, seconds });
         // A change of the logarithm is a relative change.
         let merit = score.unwrap_or(-descent.objective.max(f64::MIN_POSITIVE).ln());
+        if growing {
+            // The problem itself still changes, so no lack of improvement counts.
+            progress.record(&descent.layers, loss, score);
+            continue;
+        }
         let stalled = progress.note(&descent.layers, loss, score, merit);
         if stalled || step == Step::Stationary || descent.residual <= options.tol {
             status = Status::Converged;
@@ -136,18 +154,28 @@ struct Descent<'a, 't, T> {
     gradients: Vec<Array2<T>>,
     terms: Terms,
     objective: f64,
+    /// That of the start.
+    first: f64,
     residual: f64,
     curvatures: Vec<f64>,
     /// Whether the loss has a bound of its curvature, so that no majoriser has to be tried out.
     bounded: bool,
     rate: f64,
     sweeps: usize,
+    /// Sweeps over which noise on the inputs grows to its radius.
+    growth: usize,
+    noise_radius: Option<f64>,
     next_refresh: usize,
 }
 
 impl<'a, 't, T: Real> Descent<'a, 't, T> {
-    fn new(mut layers: Vec<Layer<T>>, data: Data<'a, 't, T>, options: &Options) -> Result<Self> {
-        let mut lifted = Lifted::new(&layers, data, options);
+    fn new(
+        mut layers: Vec<Layer<T>>,
+        data: Data<'a, 't, T>,
+        options: &Options,
+        noise: Option<InputNoise<T>>,
+    ) -> Result<Self> {
+        let mut lifted = Lifted::new(&layers, data, options, noise);
         let terms = lifted.solve_afresh(&mut layers);
         lifted.accept();
         let curvatures = lifted.step_curvatures();
@@ -156,9 +184,12 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             weights: layers.iter().map(|layer| layer.weights.clone()).collect(),
             gradients: Vec::new(),
             objective: 0.0,
+            first: 0.0,
             residual: f64::INFINITY,
             rate: options.learning_rate,
             sweeps: 0,
+            growth: 0,
+            noise_radius: None,
             next_refresh: 0,
             layers,
             lifted,
@@ -167,9 +198,44 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             bounded,
         };
         descent.objective = descent.value(&descent.terms, options);
+        descent.first = descent.objective;
         descent.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
         descent.gradients = descent.layers.iter().map(|layer| layer.gradient.clone()).collect();
         Ok(descent)
+    }
+
+    /// Moves on to the problem whose noise fills its share of the ball in this sweep; whether that
+    /// share is below 1. Where the objective then explodes, the output weights are halved first.
+    ///
+    /// Random hidden units carry more noise than signal; against all of it, the constant prediction that
+    /// training starts from would be a local minimum.
+    fn grow_noise(&mut self, options: &Options) -> bool {
+        let sweep = self.sweeps;
+        if sweep > self.growth {
+            return false;
+        }
+        let share = if sweep < self.growth { sweep as f64 / self.growth as f64 } else { 1.0 };
+        self.noise_radius = self.lifted.set_noise_share(share);
+        if self.noise_radius.is_none() {
+            return false;
+        }
+        let limit = BAD_GROWTH * self.first.max(1e-3);
+        let mut tries = 0;
+        let (terms, objective) = loop {
+            let terms = self.lifted.solve_afresh(&mut self.layers);
+            let objective = self.value(&terms, options);
+            if objective <= limit || tries == MOST_HALVINGS {
+                break (terms, objective);
+            }
+            tries += 1;
+            if let Some(last) = self.layers.last_mut() {
+                let weights = &last.weights * T::of(SHORTEN);
+                last.restore(&weights);
+            }
+        };
+        self.lifted.accept();
+        self.keep(terms, objective, options);
+        sweep < self.growth
     }
 
     /// One sweep, joint where that lowers the objective, by blocks otherwise.
@@ -254,13 +320,14 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
                 layer.weights.assign(weights);
                 layer.weights.scaled_add(T::of(-share), step);
             }
+            let noisy = self.lifted.follow_noise(&self.layers);
             let terms = self.lifted.terms(&mut self.layers);
             let objective = self.value(&terms, options);
-            // Only a loss without a curvature bound can need a shorter step.
-            if objective <= before || self.bounded || share < 1e-6 {
+            // A loss without a curvature bound, or noise that answers, can need a shorter step.
+            if objective <= before || (self.bounded && !noisy) || share == 0.0 {
                 break (terms, objective);
             }
-            share *= SHORTEN;
+            share = if share > 1e-6 { SHORTEN * share } else { 0.0 };
         };
         if options.diagnostics {
             history.push("blocks", objective);
@@ -354,6 +421,9 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             history.push("validation_score", score);
         }
         history.push("learning_rate", if step == Step::Joint { self.rate } else { 0.0 });
+        if let Some(radius) = self.noise_radius {
+            history.push("input_noise", radius);
+        }
         history.push("seconds", seconds);
     }
 }

@@ -4,6 +4,7 @@
 //! one thread. The cut does not depend on the number of threads, so neither do the bits.
 
 use super::layers::Layer;
+use super::noise::{InputNoise, normalise, pull_back_loss};
 use crate::activation::Tie;
 use crate::error::Result;
 use crate::kernel::activation_block::pull_back;
@@ -11,7 +12,7 @@ use crate::linalg::{Threads, add_upper_gram, mirror, product};
 use crate::loss::{Loss, Targets};
 use crate::real::Real;
 use crate::spec::Options;
-use ndarray::{Array2, ArrayView1, ArrayView2, Zip, s};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip, s};
 use rayon::prelude::*;
 
 /// Samples in one chunk.
@@ -43,6 +44,8 @@ pub(super) struct Batch<T> {
     ties: Vec<Tie<T>>,
     loss: Box<dyn Loss<T>>,
     lambda: T,
+    noise: Option<InputNoise<T>>,
+    noise_share: f64,
     chunks: Vec<Chunk<T>>,
     threads: Threads,
 }
@@ -57,8 +60,13 @@ struct Chunk<T> {
     z: Vec<Array2<T>>,
     /// ∂/∂z_l; for the last layer the logits until the loss is taken, `(ROWS, n_out)`.
     delta: Vec<Array2<T>>,
+    /// Work space of the noise, `(ROWS, n_in)`; empty without.
+    noise: [Array2<T>; 2],
     totals: Totals,
 }
+
+/// The solution of an activation block: see [`pull_back`].
+type Block<T> = fn(&Tie<T>, ArrayView2<'_, T>, ArrayView2<'_, T>, T, ArrayViewMut2<'_, T>);
 
 impl<T: Real> Batch<T> {
     pub fn new(layers: &[Layer<T>], options: &Options) -> Self {
@@ -70,9 +78,25 @@ impl<T: Real> Batch<T> {
             ties: options.activations.iter().map(|&kind| Tie::new(kind, options.divergence)).collect(),
             loss: options.loss.make(),
             lambda: T::of(options.penalty_weight),
+            noise: None,
+            noise_share: 1.0,
             chunks: (0..options.batch_size.div_ceil(ROWS)).map(|_| Chunk::new(layers)).collect(),
             threads: if shared { Threads::All } else { Threads::One },
         }
+    }
+
+    /// With the worst noise of a ball on all inputs.
+    #[must_use]
+    pub fn with_noise(mut self, noise: Option<InputNoise<T>>) -> Self {
+        self.noise = noise;
+        self
+    }
+
+    /// Has the noise that gradients are taken at fill a share of its radius from now on; an evaluation
+    /// meets all of it. Returns the radius; `None` without noise.
+    pub fn set_noise_share(&mut self, share: f64) -> Option<f64> {
+        self.noise_share = share;
+        self.noise.as_ref().map(|noise| share * noise.radius())
     }
 
     pub fn threads(&self) -> Threads {
@@ -87,13 +111,19 @@ impl<T: Real> Batch<T> {
         rows: &[usize],
         ridge: f64,
     ) -> Totals {
-        let Self { ties, loss, lambda, chunks, threads } = self;
+        let Self { ties, loss, lambda, noise, noise_share, chunks, threads } = self;
+        let noise = noise.as_ref();
         let chunks = &mut chunks[..rows.len().div_ceil(ROWS)];
         let shared: &[Layer<T>] = layers;
         let totals = Self::each(chunks, *threads, rows, |chunk, rows| {
             chunk.forward(shared, ties, data, rows);
             chunk.take_loss(loss.as_ref(), data, rows);
-            chunk.pull_back(shared, ties, *lambda);
+            if let Some(noise) = noise {
+                chunk.disturb(shared, ties, *lambda, noise, *noise_share);
+                chunk.lift(shared, ties);
+                chunk.take_loss(loss.as_ref(), data, rows);
+            }
+            chunk.pull_back(shared, ties, *lambda, pull_back);
             chunk.weigh(data, rows);
         });
         let scale = T::of(1.0 / rows.len() as f64);
@@ -104,16 +134,47 @@ impl<T: Real> Batch<T> {
         totals
     }
 
+    /// The inputs of all rows, moved by their worst noise.
+    pub fn disturbed(
+        &mut self,
+        layers: &[Layer<T>],
+        data: Data<'_, '_, T>,
+        mut inputs: ArrayViewMut2<'_, T>,
+    ) {
+        let Self { ties, loss, lambda, noise: Some(noise), noise_share, chunks, threads } = self else {
+            return;
+        };
+        let all: Vec<usize> = (0..inputs.nrows()).collect();
+        for rows in all.chunks(chunks.len() * ROWS) {
+            let used = &mut chunks[..rows.len().div_ceil(ROWS)];
+            Self::each(used, *threads, rows, |chunk, rows| {
+                chunk.forward(layers, ties, data, rows);
+                chunk.take_loss(loss.as_ref(), data, rows);
+                chunk.disturb(layers, ties, *lambda, noise, *noise_share);
+            });
+            for (chunk, rows) in used.iter().zip(rows.chunks(ROWS)) {
+                let moved = chunk.inputs[0].slice(s![..rows.len(), ..]);
+                inputs.slice_mut(s![rows[0]..rows[0] + rows.len(), ..]).assign(&moved);
+            }
+        }
+    }
+
     /// Loss and score of rows, nothing else.
     pub fn evaluate(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Totals {
         let mut sum = Totals::default();
         let capacity = self.chunks.len() * ROWS;
         for rows in rows.chunks(capacity) {
             let used = rows.len().div_ceil(ROWS);
-            let (ties, loss) = (&self.ties, self.loss.as_ref());
+            let (ties, loss, lambda, noise) =
+                (&self.ties, self.loss.as_ref(), self.lambda, self.noise.as_ref());
             let part = Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
                 chunk.forward(layers, ties, data, rows);
                 chunk.take_loss(loss, data, rows);
+                if let Some(noise) = noise {
+                    chunk.disturb(layers, ties, lambda, noise, 1.0);
+                    chunk.lift(layers, ties);
+                    chunk.take_loss(loss, data, rows);
+                }
             });
             sum = sum.plus(part);
         }
@@ -216,6 +277,7 @@ impl<T: Real> Chunk<T> {
             inputs: layers.iter().map(|layer| Array2::ones((ROWS, layer.weights.nrows()))).collect(),
             z: layers[..hidden].iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
             delta: layers.iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
+            noise: [Array2::zeros((0, 0)), Array2::zeros((0, 0))],
             totals: Totals::default(),
         }
     }
@@ -233,8 +295,13 @@ impl<T: Real> Chunk<T> {
                 input.copy_from_slice(row);
             }
         }
+        self.lift(layers, ties);
+    }
+
+    /// [`Chunk::forward`] from the inputs in the buffers.
+    fn lift(&mut self, layers: &[Layer<T>], ties: &[Tie<T>]) {
         let hidden = layers.len() - 1;
-        let all = s![..rows.len(), ..];
+        let all = s![..self.rows, ..];
         for (l, layer) in layers.iter().enumerate() {
             let target = if l < hidden { &mut self.z[l] } else { &mut self.delta[l] };
             let input = self.inputs[l].slice(all);
@@ -264,8 +331,39 @@ impl<T: Real> Chunk<T> {
         }
     }
 
+    /// ∂ℓ/∂z_L becomes the worst noise, which moves the inputs.
+    fn disturb(
+        &mut self,
+        layers: &[Layer<T>],
+        ties: &[Tie<T>],
+        lambda: T,
+        noise: &InputNoise<T>,
+        share: f64,
+    ) {
+        let all = s![..self.rows, ..];
+        if let Some(delta) = self.delta.last_mut() {
+            normalise(delta.slice_mut(all));
+        }
+        self.pull_back(layers, ties, lambda, pull_back_loss);
+        let k = self.inputs[0].ncols() - 1;
+        let [pulled, moved] = &mut self.noise;
+        for buffer in [&mut *pulled, &mut *moved] {
+            if buffer.is_empty() {
+                *buffer = Array2::zeros((ROWS, k));
+            }
+        }
+        noise.add(
+            share,
+            self.delta[0].slice(all),
+            layers[0].weights.slice(s![..k, ..]),
+            self.inputs[0].slice_mut(s![..self.rows, ..k]),
+            pulled.slice_mut(all),
+            moved.slice_mut(all),
+        );
+    }
+
     /// Activation blocks from the last hidden layer down; δ_l = λ(φ(z_l) − x_l).
-    fn pull_back(&mut self, layers: &[Layer<T>], ties: &[Tie<T>], lambda: T) {
+    fn pull_back(&mut self, layers: &[Layer<T>], ties: &[Tie<T>], lambda: T, block: Block<T>) {
         let all = s![..self.rows, ..];
         for l in (0..layers.len() - 1).rev() {
             let units = self.z[l].ncols();
@@ -274,7 +372,7 @@ impl<T: Real> Chunk<T> {
             let weights = layers[l + 1].weights.slice(s![..units, ..]);
             product(T::one(), above[0].slice(all), weights.t(), T::zero(), delta.view_mut(), Threads::One);
             let x = self.inputs[l + 1].slice(s![..self.rows, ..units]);
-            pull_back(&ties[l], self.z[l].slice(all), x, lambda, delta);
+            block(&ties[l], self.z[l].slice(all), x, lambda, delta);
         }
     }
 

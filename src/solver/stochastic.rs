@@ -3,6 +3,7 @@
 //! ```text
 //! fit the input map; draw weights
 //! for each pass, for each batch:
+//!     x_0 ← x_0 + u, the worst noise of its ball (`noise.rs`)       noise block, of a robust fit
 //!     x_l ← φ(W_lᵀ x_{l−1}),  l = 1..L−1                          forward
 //!     x_l ← φ(z_l − W_{l+1} δ_{l+1}/λ),  δ_l ← λ(φ(z_l) − x_l)     activation blocks, l = L−1..1
 //!     W_l ← W_l − η (G_l + ε I)⁻¹ (mean x_{l−1} δ_lᵀ + α W_l)      weight blocks, with momentum
@@ -18,6 +19,7 @@ use super::diagnosis::Diagnosis;
 use super::history::History;
 use super::layers::Layer;
 use super::memory::check_memory;
+use super::noise::InputNoise;
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::safeguard::Safeguard;
@@ -83,18 +85,22 @@ pub fn stochastic<T: Real>(
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
     let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x())));
-    let mut batch = Batch::new(&layers, options);
+    let noise = InputNoise::new(&map, options);
+    let mut batch = Batch::new(&layers, options).with_noise(noise.clone());
     let mut order: Vec<usize> = (0..problem.n_samples()).collect();
     let metric_rows = metric_rows(&layers, order.len());
     let mut safeguard = Safeguard::new(&layers, batch.evaluate(&layers, data, &order[..metric_rows]));
     let mut schedule = Schedule::new(options, order.len());
-    if network.is_some() || !layers.iter().any(Layer::is_tightened) {
+    let tightened = noise.is_some() || layers.iter().any(Layer::is_tightened);
+    if network.is_some() || !tightened {
         schedule.skip_tightening();
     }
     let mut progress = Progress::new(options);
     let mut history = History::default();
     // Copied before the first pass, in an order of its own so that the batches stay what they are.
-    let diagnosis = options.diagnostics.then(|| Diagnosis::new(data, &sample(order.len(), options.seed)));
+    let diagnosis =
+        options.diagnostics.then(|| Diagnosis::new(data, &sample(order.len(), options.seed), noise));
+    let mut noise_radius = None;
     let mut status = Status::MaxIter;
     let mut pass = 0;
 
@@ -110,6 +116,7 @@ pub fn stochastic<T: Real>(
             if schedule.refresh_due() {
                 batch.refresh_metrics(&mut layers, data, &order[..metric_rows], options)?;
             }
+            noise_radius = batch.set_noise_share(schedule.tightness());
             let part = batch.gradients(&mut layers, data, rows, options.ridge);
             if safeguard.batch_is_good(part) {
                 weight_blocks(&mut layers, &schedule, options, batch.threads())?;
@@ -145,7 +152,7 @@ pub fn stochastic<T: Real>(
             }
         }
         if let Some(diagnosis) = &diagnosis {
-            diagnosis.record(&mut layers, options, &mut history)?;
+            diagnosis.record(&mut layers, tightness, options, &mut history)?;
         }
         let seconds = clock.elapsed().as_secs_f64();
         history.push("loss", loss);
@@ -154,6 +161,9 @@ pub fn stochastic<T: Real>(
             history.push("validation_score", score);
         }
         history.push("learning_rate", schedule.rate());
+        if let Some(radius) = noise_radius {
+            history.push("input_noise", radius);
+        }
         history.push("seconds", seconds);
         control.pass_done(&PassReport { pass, loss, validation_score: score, seconds });
     }
