@@ -7,13 +7,14 @@
 //! | `learn_activation` | no | the activation is a choice; where it is in doubt its parameter can be learned |
 //! | `alpha` | see [`auto_alpha`] | divided by n, as in scikit-learn: small tables want a penalty in proportion to 1/n, large sets more |
 //! | `penalties` | ridge | nothing beyond alpha |
-//! | `solver` | batch for classes of up to [`TINY`] samples unless a batch size, a step or a penalty is chosen, else stochastic | a little more accurate there, with better probabilities; the stochastic one is faster |
+//! | `solver` | batch for classes of up to [`TINY`] samples unless a batch size, a step, a penalty or noise is chosen, else stochastic | a little more accurate there, with better probabilities; the stochastic one is faster |
 //! | `penalty_weight` | 10; 3 in the batch solver for more than [`NARROW`] features | λ: large enough that an activation block moves x by a small step, small enough for single precision; the batch solver, whose lifted variables move with the weights, wants them looser |
 //! | `batch_size` | n/100 to the nearest power of two in 32..512, less for a run of few passes | many steps on small tables, efficient products on large ones |
 //! | `max_iter` | see [`auto_max_iter`]; [`BATCH_SWEEPS`] | steps grow more slowly than n |
 //! | `learning_rate_init` | see [`auto_learning_rate`]; batch solver 30 | grows with the batch as its noise falls, less for regression, whose losses are more curved; the batch solver adapts it |
 //! | `momentum` | 0.9 | heavy ball; 0 halves the progress per pass |
 //! | `damping` | see [`auto_damping`] | relative to the mean eigenvalue of each layer's Gram matrix |
+//! | `input_noise` | 0 | in deviations of the inputs; it grows over half of the run, since random hidden units carry more noise than signal |
 //! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance | fewer products and better generalisation |
 
 use crate::activation::{ActivationKind, Divergence, learnable_names};
@@ -24,8 +25,8 @@ use crate::penalty::PenaltyKind;
 /// The algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Solver {
-    /// The batch solver to classify up to [`TINY`] samples unless a batch size or a step is chosen,
-    /// the stochastic one otherwise.
+    /// The batch solver to classify up to [`TINY`] samples unless a batch size, a step, a penalty or
+    /// noise is chosen, the stochastic one otherwise.
     Auto,
     /// Mini-batches, [`crate::solver::stochastic()`].
     Stochastic,
@@ -113,6 +114,9 @@ const BATCH_RATE: f64 = 30.0;
 /// Most ridge penalty: within single precision, and enough to leave no weights.
 const MOST_RIDGE: f64 = 1e27;
 
+/// Most noise, in deviations of the features: within single precision, and nothing left to learn.
+const MOST_NOISE: f64 = 1e6;
+
 /// Number of features up to which every direction of the inputs is kept.
 pub const NARROW: usize = 128;
 
@@ -146,6 +150,7 @@ pub struct Spec {
     pub momentum: f64,
     pub tol: f64,
     pub n_iter_no_change: usize,
+    pub input_noise: f64,
     pub accelerate: bool,
     pub diagnostics: bool,
     /// Sum of the sample weights, where their scale counts as it does for the batch solver.
@@ -199,6 +204,8 @@ pub struct Options {
     pub tol: f64,
     /// Passes without progress after which training stops.
     pub n_iter_no_change: usize,
+    /// ρ, radius of the ball of the noise on each sample's centred, scaled inputs.
+    pub input_noise: f64,
     /// Joint steps of weights and lifted variables in the batch solver.
     pub accelerate: bool,
     /// Whether the history is complete, at the cost of further evaluations.
@@ -228,6 +235,7 @@ impl Spec {
         let plain = self.batch_size.is_none()
             && self.learning_rate.is_none()
             && !self.loss.is_regression()
+            && self.input_noise == 0.0
             && self.penalties.iter().all(|kind| *kind == PenaltyKind::Ridge);
         let solver = match self.solver {
             Solver::Auto if n <= TINY && plain => Solver::Batch,
@@ -250,6 +258,12 @@ impl Spec {
             "finite and above 0",
         )?;
         require((0.0..1.0).contains(&self.momentum), "momentum", self.momentum, "in the interval [0, 1)")?;
+        require(
+            self.input_noise >= 0.0 && self.input_noise.is_finite(),
+            "input_noise",
+            self.input_noise,
+            "finite and at least 0",
+        )?;
         require(self.tol >= 0.0, "tol", self.tol, "at least 0")?;
         require(self.n_iter_no_change > 0, "n_iter_no_change", self.n_iter_no_change, "at least 1")?;
         require(self.threads > 0, "n_jobs", self.threads, "at least one thread")?;
@@ -315,6 +329,7 @@ impl Spec {
             momentum: self.momentum,
             tol: self.tol,
             n_iter_no_change: self.n_iter_no_change,
+            input_noise: self.input_noise.min(MOST_NOISE),
             accelerate: self.accelerate,
             diagnostics: self.diagnostics,
             seed: self.seed,

@@ -84,6 +84,7 @@ impl<T: Real> Table<T> {
             n_iter_no_change: 1000,
             seed: 3,
             threads: 1,
+            input_noise: 0.0,
             accelerate: true,
             diagnostics: true,
             total_weight: self.weights.as_ref().map(|weights| weights.iter().map(|w| w.f64()).sum()),
@@ -107,7 +108,7 @@ fn never_rises(values: &[f64], rounding: f64, case: &str) {
     }
 }
 
-fn every_combination<T: Real>(accelerate: bool, mut test: impl FnMut(&Solution<T>, &str)) {
+fn every_combination<T: Real>(accelerate: bool, noise: f64, mut test: impl FnMut(&Solution<T>, &str)) {
     for &loss in LossKind::ALL {
         let table = Table::<T>::new(loss, N);
         for &kind in ActivationKind::ALL {
@@ -118,6 +119,7 @@ fn every_combination<T: Real>(accelerate: bool, mut test: impl FnMut(&Solution<T
                 let solution = table.fit(|spec| {
                     (spec.activations, spec.divergence, spec.accelerate) =
                         (vec![kind], divergence, accelerate);
+                    spec.input_noise = noise;
                 });
                 test(&solution, &format!("{loss:?}, {kind:?}, {name}"));
             }
@@ -128,7 +130,7 @@ fn every_combination<T: Real>(accelerate: bool, mut test: impl FnMut(&Solution<T
 /// Every block, activations of either layer and weights, is a majorise–minimise step.
 #[test]
 fn no_block_raises_the_objective() {
-    every_combination::<f64>(false, |solution, case| {
+    every_combination::<f64>(false, 0.0, |solution, case| {
         let blocks = solution.history.column("blocks");
         assert_eq!(blocks.len(), 3 * solution.n_iter, "{case}");
         never_rises(blocks, 1e-12, case);
@@ -138,14 +140,14 @@ fn no_block_raises_the_objective() {
 
 #[test]
 fn no_block_raises_the_objective_in_single_precision() {
-    every_combination::<f32>(false, |solution, case| {
+    every_combination::<f32>(false, 0.0, |solution, case| {
         never_rises(solution.history.column("blocks"), 1e-5, case)
     });
 }
 
 #[test]
 fn no_sweep_raises_the_objective() {
-    every_combination::<f64>(true, |solution, case| {
+    every_combination::<f64>(true, 0.0, |solution, case| {
         never_rises(solution.history.column("objective"), 1e-12, case);
     });
 }
@@ -226,6 +228,35 @@ fn penalties_go_with_every_loss() {
     }
 }
 
+/// Against noise that grows over half of the sweeps: within each sweep, and from one to the next once
+/// the noise is full.
+#[test]
+fn no_block_raises_the_objective_of_a_robust_fit() {
+    let (mut fits, mut progress) = (0, 0);
+    every_combination::<f64>(false, 0.5, |solution, case| {
+        let blocks = solution.history.column("blocks");
+        assert_eq!(blocks.len(), 3 * solution.n_iter, "{case}");
+        blocks[..9].chunks(3).for_each(|sweep| never_rises(sweep, 1e-12, case));
+        never_rises(&blocks[9..], 1e-12, case);
+        fits += 1;
+        progress += usize::from(blocks[blocks.len() - 1] < 0.999 * blocks[9]);
+    });
+    assert!(4 * progress > 3 * fits, "progress in {progress} of {fits}");
+}
+
+#[test]
+fn no_sweep_raises_the_objective_of_a_robust_fit() {
+    fn check<T: Real>(rounding: f64) {
+        every_combination::<T>(true, 0.5, |solution, case| {
+            assert_eq!(solution.history.column("input_noise")[..3], [0.0, 0.5 / 3.0, 1.0 / 3.0], "{case}");
+            assert!(solution.history.column("input_noise")[3..].iter().all(|&radius| radius == 0.5));
+            never_rises(&solution.history.column("objective")[3..], rounding, case);
+        });
+    }
+    check::<f64>(1e-12);
+    check::<f32>(1e-5);
+}
+
 #[test]
 fn joint_steps_are_faster_than_blocks() {
     let table = Table::<f64>::new(LossKind::Softmax, 300);
@@ -253,7 +284,7 @@ fn objective_is_the_sum_of_its_terms() {
 /// Weights 2 are rows twice, weights 0 are rows left out, to rounding.
 #[test]
 fn sample_weights_are_repetitions() {
-    for loss in [LossKind::Softmax, LossKind::Squared] {
+    for (loss, noise) in [(LossKind::Softmax, 0.0), (LossKind::Squared, 0.0), (LossKind::Softmax, 0.5)] {
         let mut weighted = Table::<f64>::new(loss, N);
         let counts = Array1::from_shape_fn(N, |i| [2.0, 1.0, 0.0, 3.0][i % 4]);
         let rows: Vec<usize> = (0..N).flat_map(|i| vec![i; counts[i] as usize]).collect();
@@ -262,7 +293,7 @@ fn sample_weights_are_repetitions() {
         repeated.classes = rows.iter().map(|&i| weighted.classes[i]).collect();
         repeated.values = weighted.values.select(Axis(0), &rows);
         weighted.weights = Some(counts);
-        let fit = |table: &Table<f64>| table.fit(|spec| spec.alpha = None);
+        let fit = |table: &Table<f64>| table.fit(|spec| (spec.alpha, spec.input_noise) = (None, noise));
         let (a, b) = (weighted.logits(&fit(&weighted)), weighted.logits(&fit(&repeated)));
         let gap = (&a - &b).iter().fold(0.0f64, |top, v| top.max(v.abs()));
         assert!(gap <= 1e-7, "{loss:?}: {gap}");
@@ -273,13 +304,20 @@ fn sample_weights_are_repetitions() {
 fn threads_do_not_change_the_bits() {
     let mut table = Table::<f32>::new(LossKind::Softmax, 2000);
     table.x = concatenate(Axis(1), &[table.x.view(), normal::<f32>(2000, 40, 5).view()]).unwrap();
-    let in_pool = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| table.fit(|spec| (spec.hidden_layer_sizes, spec.max_iter) = (vec![30, 20], Some(8))))
-    };
-    let (one, four) = (in_pool(1), in_pool(4));
-    assert_eq!(one.network.coefs, four.network.coefs);
-    assert_eq!(one.history.column("objective"), four.history.column("objective"));
+    for noise in [0.0, 0.5] {
+        let in_pool = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                table.fit(|spec| {
+                    (spec.hidden_layer_sizes, spec.max_iter) = (vec![30, 20], Some(8));
+                    spec.input_noise = noise;
+                })
+            })
+        };
+        let (one, four) = (in_pool(1), in_pool(4));
+        assert_eq!(one.network.coefs, four.network.coefs);
+        assert_eq!(one.history.column("objective"), four.history.column("objective"));
+    }
 }
 
 /// Without hidden layers the problem is convex: the answer is that of the normal equations.

@@ -128,6 +128,7 @@ impl<T: Real> Table<T> {
             n_iter_no_change: 1000,
             seed: 1,
             threads: 1,
+            input_noise: 0.0,
             accelerate: true,
             diagnostics: false,
             total_weight: None,

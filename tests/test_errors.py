@@ -253,6 +253,7 @@ def test_activations_that_are_no_argmin(iris, name):
 BEYOND = {
     "solver": ["x", None, "Batch", 2],
     "divergence": ["x", None, "bregman", 2],
+    "input_noise": [-1e-9, np.nan, np.inf, "x", None],
     "accelerate": ["x", None, 2],
     "diagnostics": ["x", None, 2],
     "learn_activation": ["x", None, 2],
@@ -472,6 +473,7 @@ OPTIONS = {
     "penalty": ["ridge"],
     "penalty_weight": None,
     "solver": "auto",
+    "input_noise": 0.0,
     "accelerate": True,
     "diagnostics": False,
     "total_weight": None,

@@ -190,6 +190,7 @@ def linear(X, y, penalty, loss, **options):
         "penalty": [penalty],
         "penalty_weight": 10.0,
         "solver": "stochastic",
+        "input_noise": 0.0,
         "accelerate": True,
         "diagnostics": False,
         "total_weight": None,

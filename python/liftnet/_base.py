@@ -41,6 +41,7 @@ class LiftedMLPBase(BaseEstimator):
             StrOptions({"auto"}),
             Interval(Real, 0, None, closed="neither"),
         ],
+        "input_noise": [Interval(Real, 0, None, closed="left")],
         "accelerate": ["boolean"],
         "diagnostics": ["boolean"],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -103,6 +104,7 @@ class LiftedMLPBase(BaseEstimator):
         random_state=None,
         n_jobs=None,
         verbose=False,
+        input_noise=0.0,
         accelerate=True,
         diagnostics=False,
         learn_activation=False,
@@ -129,6 +131,7 @@ class LiftedMLPBase(BaseEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.input_noise = input_noise
         self.accelerate = accelerate
         self.diagnostics = diagnostics
         self.learn_activation = learn_activation
@@ -213,6 +216,7 @@ class LiftedMLPBase(BaseEstimator):
             "penalty": self._penalties(),
             "penalty_weight": automatic(self.penalty_weight),
             "solver": self.solver,
+            "input_noise": self.input_noise,
             "accelerate": bool(self.accelerate),
             "diagnostics": bool(self.diagnostics),
             "total_weight": total_weight,

@@ -56,8 +56,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         "stochastic" steps after each mini-batch. "batch" solves its blocks for
         all samples in every sweep: deterministic, its objective never rises, and a
         weight of 2 is the same as a sample twice. "auto" is "batch" for up to 500
-        samples, unless ``batch_size``, ``learning_rate_init`` or ``penalty`` is given;
-        only ratios of weights count then.
+        samples, unless ``batch_size``, ``learning_rate_init``, ``penalty`` or
+        ``input_noise`` is given; only ratios of weights count then.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
@@ -139,6 +139,19 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         ``RAYON_NUM_THREADS`` are upper limits.
     verbose : bool or int, default=False
         Print the loss after every pass.
+    input_noise : float, default=0.0
+        Radius :math:`\rho \ge 0` of the noise that the network should withstand. The
+        inputs of each sample are moved to the worst of their ball,
+        :math:`u_i = \rho\, g_i / \|g_i\|_2` with :math:`g_i` the gradient of its loss,
+        pulled back through the activation blocks, and every step is taken there:
+        :math:`\min_{W,b} \max_u \min_x` of the objective, the maximum to first order
+        (for two classes without hidden layers exactly).
+        In units of the centred and scaled features, that is in standard deviations
+        (of all features together, or of each, see ``scale``), or with
+        ``scale="none"`` in the units of ``X``. Samples lie about
+        :math:`\sqrt{\text{n\_features}}` from their mean; a tenth of that is a start.
+        Over the first half of a run that starts from random weights the noise grows
+        to its radius. A pass takes about twice the time.
     accelerate : bool, default=True
         Joint steps of weights and lifted variables with momentum in the batch solver,
         taken where they do not raise the objective. Without them it is plain block
@@ -186,7 +199,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         training samples, and the batch solver adds "blocks": the objective after each
         block where it goes block by block. With ``learn_activation=True``
         "activation_parameter_1", ... are the parameters of the hidden layers that have
-        one to learn.
+        one to learn. With ``input_noise`` all of these are at the worst noise;
+        "input_noise" is its radius in each pass, but validation meets all of it. The
+        objective of the batch solver never rises once the noise is full.
     validation_scores_ : list of float or None
         Accuracy on the held-out data after each pass, with early stopping.
     best_validation_score_ : float or None

@@ -39,6 +39,7 @@ class Options(TypedDict):
     penalty: Sequence[str]
     penalty_weight: float | None
     solver: str
+    input_noise: float
     accelerate: bool
     diagnostics: bool
     total_weight: float | None

@@ -166,15 +166,30 @@ impl<T: Real> Tie<T> {
         if let Some(learned) = &self.learned {
             return learned.pull_back(z, x, lambda, g);
         }
+        match self.divergence {
+            Divergence::Fenchel => self.pull_back_loss(z, x, lambda, g),
+            Divergence::Euclidean => {
+                self.lifted().apply_moved(z, lambda.recip(), g);
+                for (g, &z) in g.iter_mut().zip(z) {
+                    *g = lambda * (z - *g);
+                }
+            }
+        }
+        Moments::default()
+    }
+
+    /// g ← λ(φ(z) − φ(z − g/λ)), whatever the divergence: the part of [`Tie::pull_back`] that is
+    /// due to g. As λ → ∞ it tends to φ′(z)·g.
+    pub fn pull_back_loss(&self, z: &[T], x: &[T], lambda: T, g: &mut [T]) {
         let step = lambda.recip();
-        match (self.divergence, &self.lifted) {
-            (Divergence::Fenchel, None) => {
+        match &self.lifted {
+            None => {
                 self.forward.apply_moved(z, step, g);
                 for (g, &x) in g.iter_mut().zip(x) {
                     *g = lambda * (x - *g);
                 }
             }
-            (Divergence::Fenchel, Some(lifted)) => {
+            Some(lifted) => {
                 // λ(φ(z) − φ(z − g/λ)) without a second buffer: the move, then the place it left.
                 lifted.apply_moved(z, step, g);
                 for (g, &z) in g.iter_mut().zip(z) {
@@ -183,13 +198,6 @@ impl<T: Real> Tie<T> {
                     *g = lambda * (at[0] - *g);
                 }
             }
-            (Divergence::Euclidean, _) => {
-                self.lifted().apply_moved(z, step, g);
-                for (g, &z) in g.iter_mut().zip(z) {
-                    *g = lambda * (z - *g);
-                }
-            }
         }
-        Moments::default()
     }
 }

@@ -66,13 +66,18 @@ pub fn metric_damping<T: Real>(gram: ArrayView2<'_, T>, damping: f64, ridge: f64
 
 /// c G and the diagonal that, added to it, majorises the weight block with its ridge: `gram` = G of the
 /// layer's input at the current lifted variables, c the curvature bound of the block's terms. The
-/// intercept is not penalised.
-pub fn majoriser<T: Real>(gram: ArrayView2<'_, T>, curvature: f64, ridge: f64) -> (Array2<T>, Vec<T>) {
+/// intercept is not penalised. `jitter` multiplies what keeps a singular G a majoriser, 1 or more.
+pub fn majoriser<T: Real>(
+    gram: ArrayView2<'_, T>,
+    curvature: f64,
+    ridge: f64,
+    jitter: f64,
+) -> (Array2<T>, Vec<T>) {
     let n_inputs = gram.nrows() - 1;
     let gram = gram.mapv(|v| v * T::of(curvature));
     let trace: f64 = gram.diag().iter().map(|v| v.f64()).sum();
-    // Beyond rounding, so that a singular G still gives a majoriser.
-    let jitter = (64.0 * T::epsilon().f64() * trace).max(1e-30);
+    // Beyond rounding.
+    let jitter = jitter * (64.0 * T::epsilon().f64() * trace).max(1e-30);
     let mut diagonal = vec![T::of(ridge + jitter); n_inputs + 1];
     diagonal[n_inputs] = T::of(jitter);
     (gram, diagonal)

@@ -28,6 +28,7 @@ pub struct PySpec {
     penalty: Vec<String>,
     penalty_weight: Option<f64>,
     solver: String,
+    input_noise: f64,
     accelerate: bool,
     diagnostics: bool,
     total_weight: Option<f64>,
@@ -75,6 +76,7 @@ impl PySpec {
     fn spec(self) -> Result<Spec> {
         Ok(Spec {
             solver: Solver::parse(&self.solver)?,
+            input_noise: self.input_noise,
             accelerate: self.accelerate,
             diagnostics: self.diagnostics,
             total_weight: self.total_weight,

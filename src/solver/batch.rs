@@ -14,6 +14,9 @@
 //!
 //! Weights with a penalty take proximal forms of both steps, and start within the sets that hold them.
 //!
+//! A robust fit moves the inputs by the noise u(W), the worst of its ball to first order (`noise.rs`):
+//! J is then that of the moved inputs, with the noise that answers the weights at which J is taken.
+//!
 //! S(W) solves the activation blocks from the plain forward pass, from the last layer down. Plain
 //! block descent alone (`accelerate = false`) is monotone too, but lets W and x hold each other
 //! back: x stays near the forward pass of earlier weights, and the weights near what fits it. The
@@ -26,6 +29,7 @@ use super::history::History;
 use super::layers::Layer;
 use super::lifted::{Lifted, Terms};
 use super::memory::check_memory;
+use super::noise::InputNoise;
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::start::{fold, start};
@@ -53,6 +57,10 @@ const LEAST_RATE: f64 = 0.05;
 const MOST_RATE: f64 = 1e3;
 /// Factor on a curvature that was tried out beyond which no step is taken.
 const MOST_CAUTION: f64 = 1e12;
+/// Growing noise may raise the objective to this many times that of the start.
+const BAD_GROWTH: f64 = 8.0;
+/// Halvings of the output weights after which nothing is left of them.
+const MOST_HALVINGS: usize = 64;
 /// Sweeps between two refreshes of the metrics, once they have settled.
 const REFRESH: usize = 10;
 
@@ -80,8 +88,12 @@ pub fn batch<T: Real>(
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
     let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x())));
-    let mut forward = Batch::new(&layers, options);
-    let mut descent = Descent::new(layers, data, options)?;
+    let noise = InputNoise::new(&map, options);
+    let mut forward = Batch::new(&layers, options).with_noise(noise.clone());
+    let mut descent = Descent::new(layers, data, options, noise)?;
+    if network.is_none() {
+        descent.growth = options.max_iter / 2;
+    }
     let mut progress = Progress::new(options);
     let mut history = History::default();
     let mut status = Status::MaxIter;
@@ -93,6 +105,7 @@ pub fn batch<T: Real>(
             break;
         }
         sweep += 1;
+        let growing = descent.grow_noise(options)?;
         let step = descent.sweep(options, &mut history)?;
         forward.activations.restore(descent.lifted.activations.kinds());
         let held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut forward, &descent.layers));
@@ -103,6 +116,11 @@ pub fn batch<T: Real>(
         control.pass_done(&PassReport { pass: sweep, loss, validation_score: score, seconds });
         // A change of the logarithm is a relative change.
         let merit = score.unwrap_or(-descent.objective.max(f64::MIN_POSITIVE).ln());
+        if growing {
+            // The problem itself still changes, so no lack of improvement counts.
+            progress.record(&descent.layers, &descent.lifted.activations, loss, score);
+            continue;
+        }
         let stalled = progress.note(&descent.layers, &descent.lifted.activations, loss, score, merit);
         if stalled || step == Step::Stationary || descent.residual <= options.tol {
             status = Status::Converged;
@@ -149,18 +167,28 @@ struct Descent<'a, 't, T> {
     objective: f64,
     /// The part of the weights in the objective.
     penalty: f64,
+    /// That of the start.
+    first: f64,
     residual: f64,
     curvatures: Vec<f64>,
     /// Whether the loss has a bound of its curvature, so that no majoriser has to be tried out.
     bounded: bool,
     rate: f64,
     sweeps: usize,
+    /// Sweeps over which noise on the inputs grows to its radius.
+    growth: usize,
+    noise_radius: Option<f64>,
     next_refresh: usize,
 }
 
 impl<'a, 't, T: Real> Descent<'a, 't, T> {
-    fn new(mut layers: Vec<Layer<T>>, data: Data<'a, 't, T>, options: &Options) -> Result<Self> {
-        let mut lifted = Lifted::new(&layers, data, options);
+    fn new(
+        mut layers: Vec<Layer<T>>,
+        data: Data<'a, 't, T>,
+        options: &Options,
+        noise: Option<InputNoise<T>>,
+    ) -> Result<Self> {
+        let mut lifted = Lifted::new(&layers, data, options, noise);
         let terms = lifted.solve_afresh(&mut layers);
         lifted.accept();
         let curvatures = lifted.step_curvatures();
@@ -171,9 +199,12 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             activations: options.activations.clone(),
             objective: 0.0,
             penalty: 0.0,
+            first: 0.0,
             residual: f64::INFINITY,
             rate: options.learning_rate,
             sweeps: 0,
+            growth: 0,
+            noise_radius: None,
             next_refresh: 0,
             layers,
             lifted,
@@ -183,9 +214,44 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         };
         let terms = descent.terms.clone();
         descent.objective = descent.value(&terms, options)?;
+        descent.first = descent.objective;
         descent.layers.iter_mut().for_each(|layer| layer.add_ridge(options.ridge));
         descent.gradients = descent.layers.iter().map(|layer| layer.gradient.clone()).collect();
         Ok(descent)
+    }
+
+    /// Moves on to the problem whose noise fills its share of the ball in this sweep; whether that
+    /// share is below 1. Where the objective then explodes, the output weights are halved first.
+    ///
+    /// Random hidden units carry more noise than signal; against all of it, the constant prediction that
+    /// training starts from would be a local minimum.
+    fn grow_noise(&mut self, options: &Options) -> Result<bool> {
+        let sweep = self.sweeps;
+        if sweep > self.growth {
+            return Ok(false);
+        }
+        let share = if sweep < self.growth { sweep as f64 / self.growth as f64 } else { 1.0 };
+        self.noise_radius = self.lifted.set_noise_share(share);
+        if self.noise_radius.is_none() {
+            return Ok(false);
+        }
+        let limit = BAD_GROWTH * self.first.max(1e-3);
+        let mut tries = 0;
+        let (terms, objective) = loop {
+            let terms = self.lifted.solve_afresh(&mut self.layers);
+            let objective = self.value(&terms, options)?;
+            if objective <= limit || tries == MOST_HALVINGS {
+                break (terms, objective);
+            }
+            tries += 1;
+            if let Some(last) = self.layers.last_mut() {
+                let weights = &last.weights * T::of(SHORTEN);
+                last.restore(&weights);
+            }
+        };
+        self.lifted.accept();
+        self.keep(terms, objective, options);
+        Ok(sweep < self.growth)
     }
 
     /// One sweep, joint where that lowers the objective, by blocks otherwise.
@@ -280,8 +346,9 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
     }
 
     /// The weight blocks of all layers at once. Returns the terms and the objective, no higher than
-    /// before, and the squared length of the steps. A last layer whose loss has no curvature bound gets
-    /// the first power of 4 that does not raise the objective.
+    /// before, and the squared length of the steps. Where that takes a larger curvature (of a last layer
+    /// whose loss has no bound of it, or of all layers where noise answers their steps), it is the first
+    /// power of 4.
     fn weight_blocks(&mut self, options: &Options) -> Result<(Terms, f64, f64)> {
         let grams = self.lifted.grams(&mut self.layers);
         let terms = self.lifted.terms(&mut self.layers);
@@ -293,41 +360,55 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             weights.assign(&layer.weights);
             gradient.assign(&layer.gradient);
         }
-        let blocks = self.layers.par_iter_mut().zip(&grams).zip(&self.curvatures);
-        let steps = blocks.map(|((layer, gram), &curvature)| {
-            layer.majorised_step(gram.view(), curvature, options.ridge, Threads::One)
-        });
-        let steps: Vec<(Array2<T>, f64)> = steps.collect::<Result<_>>()?;
-        let squared = steps.iter().map(|(_, length)| length).sum::<f64>();
-        for (layer, (weights, _)) in self.layers.iter_mut().zip(&steps) {
-            layer.restore(weights);
-        }
-        let last = self.layers.len() - 1;
+        let squared = self.majorised_steps(0, &grams, 1.0, options)?;
         let mut caution = 1.0;
         loop {
+            let noisy = self.lifted.follow_noise(&self.layers);
             let terms = self.lifted.terms(&mut self.layers);
             let objective = self.value(&terms, options)?;
             if objective <= before {
                 return Ok((terms, objective, squared));
             }
             caution *= 4.0;
-            if self.bounded || caution > MOST_CAUTION {
+            if (self.bounded && !noisy) || caution > MOST_CAUTION {
                 // No step is better than one that rounding spoils.
                 for (layer, weights) in self.layers.iter_mut().zip(&self.weights) {
                     layer.restore(weights);
+                }
+                if noisy {
+                    self.undo_parameters();
+                    self.lifted.follow_noise(&self.layers);
                 }
                 let terms = self.lifted.terms(&mut self.layers);
                 let objective = self.value(&terms, options)?;
                 return Ok((terms, objective, squared));
             }
-            let layer = &mut self.layers[last];
-            layer.restore(&self.weights[last]);
-            layer.gradient.assign(&self.gradients[last]);
-            let curvature = caution * self.curvatures[last];
-            let (weights, _) =
-                layer.majorised_step(grams[last].view(), curvature, options.ridge, Threads::One)?;
-            layer.restore(&weights);
+            let first = if noisy { 0 } else { self.layers.len() - 1 };
+            self.majorised_steps(first, &grams, caution, options)?;
         }
+    }
+
+    /// The weight blocks' steps from the accepted weights, of all layers from `first` on, the curvature
+    /// multiplied by `caution`. Returns their squared length.
+    fn majorised_steps(
+        &mut self,
+        first: usize,
+        grams: &[Array2<T>],
+        caution: f64,
+        options: &Options,
+    ) -> Result<f64> {
+        let start = self.weights[first..].par_iter().zip(&self.gradients[first..]);
+        let curvatures = grams[first..].par_iter().zip(&self.curvatures[first..]);
+        let blocks = self.layers[first..].par_iter_mut().zip(start).zip(curvatures);
+        let lengths = blocks.map(|((layer, (weights, gradient)), (gram, &curvature))| {
+            layer.restore(weights);
+            layer.gradient.assign(gradient);
+            let (weights, length) =
+                layer.majorised_step(gram.view(), caution * curvature, options.ridge, Threads::One)?;
+            layer.restore(&weights);
+            Ok(length)
+        });
+        Ok(lengths.collect::<Result<Vec<f64>>>()?.iter().sum())
     }
 
     /// The blocks of all parameters that are learned. Returns the squared length of their steps.
@@ -339,6 +420,7 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
             if !self.lifted.activations.learns(l) {
                 continue;
             }
+            self.lifted.save(l);
             squared += self.lifted.parameter_block(l, &self.layers, tol);
             if options.diagnostics {
                 let terms = self.lifted.terms(&mut self.layers);
@@ -349,6 +431,17 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         // That of φ may have changed.
         self.curvatures = self.lifted.step_curvatures();
         Ok(squared)
+    }
+
+    /// Back to what was before the last [`Descent::parameter_blocks`].
+    fn undo_parameters(&mut self) {
+        for l in 0..self.curvatures.len() - 1 {
+            if self.lifted.activations.learns(l) {
+                self.lifted.undo(l);
+            }
+        }
+        self.lifted.activations.restore(&self.activations);
+        self.curvatures = self.lifted.step_curvatures();
     }
 
     /// The activation block of hidden layer `l`. A loss above it that has no curvature bound gets the
@@ -429,6 +522,9 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
         }
         history.push("learning_rate", if step == Step::Joint { self.rate } else { 0.0 });
         self.lifted.activations.record(history);
+        if let Some(radius) = self.noise_radius {
+            history.push("input_noise", radius);
+        }
         history.push("seconds", seconds);
     }
 }

@@ -112,6 +112,19 @@ impl<T: Real> InputMap<T> {
         }
     }
 
+    /// MᵀM over the features that vary, `(k, k)`, by which noise on them moves mapped inputs; `None` for the identity.
+    pub(super) fn noise_metric(&self) -> Option<Array2<T>> {
+        let Directions::Spectral { forward, .. } = &self.directions else { return None };
+        let mut forward = forward.clone();
+        // No noise on a constant feature, whose weights the fold drops.
+        for (mut row, _) in forward.rows_mut().into_iter().zip(&self.scale).filter(|(_, s)| s.is_zero()) {
+            row.fill(T::zero());
+        }
+        let mut metric = Array2::zeros((forward.ncols(), forward.ncols()));
+        product(T::one(), forward.t(), forward.view(), T::zero(), metric.view_mut(), Threads::All);
+        Some(metric)
+    }
+
     /// x̃ with a trailing column of ones, `(n_samples, k + 1)`.
     pub fn apply(&self, x: ArrayView2<'_, T>) -> Array2<T> {
         let k = self.n_components();

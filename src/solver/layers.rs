@@ -245,8 +245,22 @@ impl<T: Real> Layer<T> {
         ridge: f64,
         threads: Threads,
     ) -> Result<(Array2<T>, f64)> {
+        // A few directions that dwarf the others need more jitter.
+        self.majorised_step_with(gram, curvature, ridge, 1.0, threads)
+            .or_else(|_| self.majorised_step_with(gram, curvature, ridge, 1e3, threads))
+            .or_else(|_| self.majorised_step_with(gram, curvature, ridge, 1e6, threads))
+    }
+
+    fn majorised_step_with(
+        &mut self,
+        gram: ArrayView2<'_, T>,
+        curvature: f64,
+        ridge: f64,
+        jitter: f64,
+        threads: Threads,
+    ) -> Result<(Array2<T>, f64)> {
         let own_ridge = if self.ridge_in_metric.is_some() { 0.0 } else { ridge };
-        let (mut gram, damping) = majoriser(gram, curvature, own_ridge);
+        let (mut gram, damping) = majoriser(gram, curvature, own_ridge, jitter);
         let Some(block) = &mut self.proximal else {
             let inverse = damped_inverse(gram.view(), &damping, threads)?;
             product(T::one(), inverse.view(), self.gradient.view(), T::zero(), self.step.view_mut(), threads);

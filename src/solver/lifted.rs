@@ -6,10 +6,11 @@
 //!
 //! Lifted variables are kept as u with x = φ(u). Samples are cut into shards whose number does not
 //! depend on the threads; each sums its own part, and parts are added in order, so neither do the
-//! bits. Penalties on the weights are the driver's.
+//! bits. Penalties on the weights are the driver's. With noise, the inputs are those moved by it.
 
 use super::activations::Activations;
 use super::layers::Layer;
+use super::noise::{InputNoise, NoisyInputs};
 use super::pass::Data;
 use super::shard::{Model, ROWS, Shard, Sums};
 use crate::activation::{Moments, Tie};
@@ -33,6 +34,7 @@ const WORTH_SHARING: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Lifted<'a, 't, T> {
     data: Data<'a, 't, T>,
+    noise: Option<NoisyInputs<T>>,
     pub activations: Activations<T>,
     loss: Box<dyn Loss<T>>,
     lambda: T,
@@ -50,12 +52,18 @@ enum Point {
 }
 
 impl<'a, 't, T: Real> Lifted<'a, 't, T> {
-    pub fn new(layers: &[Layer<T>], data: Data<'a, 't, T>, options: &Options) -> Self {
+    pub fn new(
+        layers: &[Layer<T>],
+        data: Data<'a, 't, T>,
+        options: &Options,
+        noise: Option<InputNoise<T>>,
+    ) -> Self {
         let n = data.inputs.nrows();
         let parameters: usize = layers.iter().map(|layer| layer.weights.len()).sum();
         let size = n.div_ceil(SHARDS).max(ROWS.min(n));
         Self {
             data,
+            noise: noise.map(|noise| NoisyInputs::new(noise, layers, data, options)),
             activations: Activations::new(options),
             loss: options.loss.make(),
             lambda: T::of(options.penalty_weight),
@@ -92,14 +100,33 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
     /// last layer down. Returns the terms there and leaves the gradients in the layers; the
     /// variables replace the current ones by [`Lifted::accept`].
     pub fn solve_afresh(&mut self, layers: &mut [Layer<T>]) -> Terms {
+        if let Some(noise) = &mut self.noise {
+            noise.find(layers, self.activations.kinds(), self.data);
+        }
         self.evaluate(layers, Point::Afresh, Sums::Gradients)
     }
 
     /// Takes over the variables of the last [`Lifted::solve_afresh`].
     pub fn accept(&mut self) {
+        if let Some(noise) = &mut self.noise {
+            noise.accept();
+        }
         for shard in &mut self.shards {
             std::mem::swap(&mut shard.current, &mut shard.trial);
         }
+    }
+
+    /// See [`Batch::set_noise_share`](super::pass::Batch::set_noise_share).
+    pub fn set_noise_share(&mut self, share: f64) -> Option<f64> {
+        self.noise.as_mut().and_then(|noise| noise.set_share(share))
+    }
+
+    /// Has the noise answer weights that moved; whether there is any.
+    pub fn follow_noise(&mut self, layers: &[Layer<T>]) -> bool {
+        let Some(noise) = &mut self.noise else { return false };
+        noise.find(layers, self.activations.kinds(), self.data);
+        noise.accept();
+        true
     }
 
     /// The terms at the current variables; leaves the gradients in the layers.
@@ -110,7 +137,7 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
     /// Loss and score of the plain network, and the gaps of the current variables from it; the other
     /// terms are 0.
     pub fn plain(&mut self, layers: &[Layer<T>]) -> Terms {
-        let (shards, threads, model) = self.parts(layers);
+        let (shards, threads, model) = self.parts(layers, Point::Current);
         each(shards, threads, |shard| {
             shard.terms = Terms::zeros(model.ties.len());
             for start in (0..shard.n).step_by(ROWS) {
@@ -146,7 +173,7 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
     /// never raises the objective. `proximal` is κ, at least the curvature of the terms above in
     /// x_l times sup φ′. Returns the squared length of the step in the metric of the block.
     pub fn activation_block(&mut self, l: usize, layers: &[Layer<T>], proximal: f64) -> f64 {
-        let (shards, threads, model) = self.parts(layers);
+        let (shards, threads, model) = self.parts(layers, Point::Current);
         let step = |shard: &mut Shard<T>| {
             shard.terms.motion = 0.0;
             for start in (0..shard.n).step_by(ROWS) {
@@ -167,7 +194,7 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
         let start = self.activations.kinds()[l];
         let Some(old) = start.learnable::<T>() else { return 0.0 };
         let mut first = None;
-        let (shards, threads, model) = self.parts(layers);
+        let (shards, threads, model) = self.parts(layers, Point::Current);
         let phi = model.ties[l].lifted();
         let least =
             shards.iter().fold(0.0, |least: f64, shard| least.max(shard.least_coordinate(l, phi, &*old)));
@@ -223,14 +250,20 @@ impl<'a, 't, T: Real> Lifted<'a, 't, T> {
     fn parts<'m>(
         &'m mut self,
         layers: &'m [Layer<T>],
-    ) -> (&'m mut [Shard<T>], Threads, Model<'m, 'a, 't, T>) {
-        let Self { data, activations, loss, lambda, shards, threads } = self;
-        let ties = activations.ties();
-        (shards, *threads, Model { layers, data: *data, ties, loss: &**loss, lambda: *lambda })
+        point: Point,
+    ) -> (&'m mut [Shard<T>], Threads, Model<'m, 'm, 't, T>) {
+        let Self { data, noise, activations, loss, lambda, shards, threads } = self;
+        let inputs = match (noise, point) {
+            (None, _) => data.inputs,
+            (Some(noise), Point::Afresh) => &noise.trial,
+            (Some(noise), Point::Current) => &noise.current,
+        };
+        let (data, ties) = (Data { inputs, ..*data }, activations.ties());
+        (shards, *threads, Model { layers, data, ties, loss: &**loss, lambda: *lambda })
     }
 
     fn evaluate(&mut self, layers: &mut [Layer<T>], point: Point, sums: Sums) -> Terms {
-        let (shards, threads, model) = self.parts(layers);
+        let (shards, threads, model) = self.parts(layers, point);
         let n = model.data.inputs.nrows();
         let scale = T::of(1.0 / n as f64);
         each(shards, threads, |shard| {

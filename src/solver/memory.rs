@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::penalty::PenaltyKind;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::spec::Options;
+use crate::spec::{Options, Solver};
 
 /// Compares an estimate of the working memory with the limit of the options.
 ///
@@ -31,6 +31,11 @@ fn working_memory<T: Real>(problem: &Problem<'_, T>, options: &Options) -> u64 {
     let mut inputs = d;
     // Mapped data; the map, its inverse, and the second moments in double precision.
     let mut numbers = n.saturating_mul(d + 1).saturating_add(d.saturating_mul(d.min(WIDE)).saturating_mul(8));
+    if options.input_noise > 0.0 {
+        // The metric of the noise, work space, and in the batch solver the moved inputs, twice.
+        let rows = if options.solver == Solver::Batch { n } else { options.batch_size as u64 };
+        numbers = numbers.saturating_add(rows.saturating_add(d).saturating_mul(d + 1).saturating_mul(2));
+    }
     for (l, units) in units.chain([problem.n_outputs() as u64]).enumerate() {
         let weights = inputs.saturating_add(1).saturating_mul(units);
         // Weights, gradient, step, velocity, snapshot, best and folded copies.

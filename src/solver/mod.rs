@@ -14,6 +14,7 @@ mod input_map;
 mod layers;
 mod lifted;
 mod memory;
+mod noise;
 mod pass;
 mod progress;
 mod safeguard;

@@ -5,6 +5,7 @@
 
 use super::activations::Activations;
 use super::layers::Layer;
+use super::noise::{InputNoise, normalise, pull_back_loss};
 use crate::activation::{Moments, Tie};
 use crate::error::Result;
 use crate::kernel::activation_block::pull_back;
@@ -13,7 +14,7 @@ use crate::linalg::{Threads, add_upper_gram, mirror, product};
 use crate::loss::{Loss, Targets};
 use crate::real::Real;
 use crate::spec::Options;
-use ndarray::{Array2, ArrayView1, ArrayView2, Zip, s};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip, s};
 use rayon::prelude::*;
 
 /// Samples in one chunk.
@@ -44,6 +45,8 @@ pub(super) struct Batch<T> {
     pub activations: Activations<T>,
     loss: Box<dyn Loss<T>>,
     lambda: T,
+    noise: Option<InputNoise<T>>,
+    noise_share: f64,
     chunks: Vec<Chunk<T>>,
     threads: Threads,
 }
@@ -60,6 +63,8 @@ struct Chunk<T> {
     delta: Vec<Array2<T>>,
     /// Of each hidden layer, with the samples' weights.
     moments: Vec<Moments>,
+    /// Work space of the noise, `(ROWS, n_in)`; empty without.
+    noise: [Array2<T>; 2],
     totals: Totals,
 }
 
@@ -73,9 +78,25 @@ impl<T: Real> Batch<T> {
             activations: Activations::new(options),
             loss: options.loss.make(),
             lambda: T::of(options.penalty_weight),
+            noise: None,
+            noise_share: 1.0,
             chunks: (0..options.batch_size.div_ceil(ROWS)).map(|_| Chunk::new(layers)).collect(),
             threads: if shared { Threads::All } else { Threads::One },
         }
+    }
+
+    /// With the worst noise of a ball on all inputs.
+    #[must_use]
+    pub fn with_noise(mut self, noise: Option<InputNoise<T>>) -> Self {
+        self.noise = noise;
+        self
+    }
+
+    /// Has the noise that gradients are taken at fill a share of its radius from now on; an evaluation
+    /// meets all of it. Returns the radius; `None` without noise.
+    pub fn set_noise_share(&mut self, share: f64) -> Option<f64> {
+        self.noise_share = share;
+        self.noise.as_ref().map(|noise| share * noise.radius())
     }
 
     pub fn threads(&self) -> Threads {
@@ -90,14 +111,20 @@ impl<T: Real> Batch<T> {
         rows: &[usize],
         ridge: f64,
     ) -> Totals {
-        let Self { activations, loss, lambda, chunks, threads } = self;
-        let ties = activations.ties();
+        let Self { activations, loss, lambda, noise, noise_share, chunks, threads } = self;
+        let (ties, noise) = (activations.ties(), noise.as_ref());
         let chunks = &mut chunks[..rows.len().div_ceil(ROWS)];
         let shared: &[Layer<T>] = layers;
         let totals = Self::each(chunks, *threads, rows, |chunk, rows| {
             chunk.forward(shared, ties, data, rows);
             chunk.take_loss(loss.as_ref(), data, rows);
-            chunk.pull_back(shared, ties, *lambda, data, rows);
+            if let Some(noise) = noise {
+                chunk.disturb(shared, ties, *lambda, noise, *noise_share);
+                chunk.lift(shared, ties);
+                chunk.take_loss(loss.as_ref(), data, rows);
+            }
+            let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[rows[i]].f64());
+            chunk.pull_back(shared, ties, |tie, z, x, g| pull_back(tie, z, x, *lambda, g, weight));
             chunk.weigh(data, rows);
         });
         let scale = T::of(1.0 / rows.len() as f64);
@@ -130,16 +157,49 @@ impl<T: Real> Batch<T> {
         (0..self.activations.kinds().len()).map(mean).collect()
     }
 
+    /// The inputs of all rows, moved by their worst noise.
+    pub fn disturbed(
+        &mut self,
+        layers: &[Layer<T>],
+        data: Data<'_, '_, T>,
+        mut inputs: ArrayViewMut2<'_, T>,
+    ) {
+        let Self { activations, loss, lambda, noise: Some(noise), noise_share, chunks, threads } = self
+        else {
+            return;
+        };
+        let ties = activations.ties();
+        let all: Vec<usize> = (0..inputs.nrows()).collect();
+        for rows in all.chunks(chunks.len() * ROWS) {
+            let used = &mut chunks[..rows.len().div_ceil(ROWS)];
+            Self::each(used, *threads, rows, |chunk, rows| {
+                chunk.forward(layers, ties, data, rows);
+                chunk.take_loss(loss.as_ref(), data, rows);
+                chunk.disturb(layers, ties, *lambda, noise, *noise_share);
+            });
+            for (chunk, rows) in used.iter().zip(rows.chunks(ROWS)) {
+                let moved = chunk.inputs[0].slice(s![..rows.len(), ..]);
+                inputs.slice_mut(s![rows[0]..rows[0] + rows.len(), ..]).assign(&moved);
+            }
+        }
+    }
+
     /// Loss and score of rows, nothing else.
     pub fn evaluate(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Totals {
         let mut sum = Totals::default();
         let capacity = self.chunks.len() * ROWS;
         for rows in rows.chunks(capacity) {
             let used = rows.len().div_ceil(ROWS);
-            let (ties, loss) = (self.activations.ties(), self.loss.as_ref());
+            let (ties, loss, lambda, noise) =
+                (self.activations.ties(), self.loss.as_ref(), self.lambda, self.noise.as_ref());
             let part = Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
                 chunk.forward(layers, ties, data, rows);
                 chunk.take_loss(loss, data, rows);
+                if let Some(noise) = noise {
+                    chunk.disturb(layers, ties, lambda, noise, 1.0);
+                    chunk.lift(layers, ties);
+                    chunk.take_loss(loss, data, rows);
+                }
             });
             sum = sum.plus(part);
         }
@@ -243,6 +303,7 @@ impl<T: Real> Chunk<T> {
             z: layers[..hidden].iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
             delta: layers.iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
             moments: vec![Moments::default(); hidden],
+            noise: [Array2::zeros((0, 0)), Array2::zeros((0, 0))],
             totals: Totals::default(),
         }
     }
@@ -260,8 +321,13 @@ impl<T: Real> Chunk<T> {
                 input.copy_from_slice(row);
             }
         }
+        self.lift(layers, ties);
+    }
+
+    /// [`Chunk::forward`] from the inputs in the buffers.
+    fn lift(&mut self, layers: &[Layer<T>], ties: &[Tie<T>]) {
         let hidden = layers.len() - 1;
-        let all = s![..rows.len(), ..];
+        let all = s![..self.rows, ..];
         for (l, layer) in layers.iter().enumerate() {
             let target = if l < hidden { &mut self.z[l] } else { &mut self.delta[l] };
             let input = self.inputs[l].slice(all);
@@ -291,16 +357,47 @@ impl<T: Real> Chunk<T> {
         }
     }
 
+    /// ∂ℓ/∂z_L becomes the worst noise, which moves the inputs.
+    fn disturb(
+        &mut self,
+        layers: &[Layer<T>],
+        ties: &[Tie<T>],
+        lambda: T,
+        noise: &InputNoise<T>,
+        share: f64,
+    ) {
+        let all = s![..self.rows, ..];
+        if let Some(delta) = self.delta.last_mut() {
+            normalise(delta.slice_mut(all));
+        }
+        self.pull_back(layers, ties, |tie, z, x, g| {
+            pull_back_loss(tie, z, x, lambda, g);
+            Moments::default()
+        });
+        let k = self.inputs[0].ncols() - 1;
+        let [pulled, moved] = &mut self.noise;
+        for buffer in [&mut *pulled, &mut *moved] {
+            if buffer.is_empty() {
+                *buffer = Array2::zeros((ROWS, k));
+            }
+        }
+        noise.add(
+            share,
+            self.delta[0].slice(all),
+            layers[0].weights.slice(s![..k, ..]),
+            self.inputs[0].slice_mut(s![..self.rows, ..k]),
+            pulled.slice_mut(all),
+            moved.slice_mut(all),
+        );
+    }
+
     /// Activation blocks from the last hidden layer down; δ_l = λ(φ(z_l) − x_l).
     fn pull_back(
         &mut self,
         layers: &[Layer<T>],
         ties: &[Tie<T>],
-        lambda: T,
-        data: Data<'_, '_, T>,
-        rows: &[usize],
+        block: impl Fn(&Tie<T>, ArrayView2<'_, T>, ArrayView2<'_, T>, ArrayViewMut2<'_, T>) -> Moments,
     ) {
-        let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[rows[i]].f64());
         let all = s![..self.rows, ..];
         for l in (0..layers.len() - 1).rev() {
             let units = self.z[l].ncols();
@@ -309,7 +406,7 @@ impl<T: Real> Chunk<T> {
             let weights = layers[l + 1].weights.slice(s![..units, ..]);
             product(T::one(), above[0].slice(all), weights.t(), T::zero(), delta.view_mut(), Threads::One);
             let x = self.inputs[l + 1].slice(s![..self.rows, ..units]);
-            self.moments[l] = pull_back(&ties[l], self.z[l].slice(all), x, lambda, delta, weight);
+            self.moments[l] = block(&ties[l], self.z[l].slice(all), x, delta);
         }
     }
 

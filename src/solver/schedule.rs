@@ -22,7 +22,7 @@ pub(super) struct Schedule {
     start: usize,
     end: usize,
     next_refresh: usize,
-    /// Steps over which sets that are not convex are tightened.
+    /// Steps over which sets that are not convex are tightened, and noise grows.
     ramp: usize,
 }
 
@@ -42,13 +42,13 @@ impl Schedule {
         }
     }
 
-    /// How far the sets that are not convex should be tightened, from 0 to 1: over the first half of
-    /// the run.
+    /// How far the sets that are not convex should be tightened, and the share that the noise has of its
+    /// radius, from 0 to 1: over the first half of the run.
     pub fn tightness(&self) -> f64 {
         if self.step < self.ramp { self.step as f64 / self.ramp as f64 } else { 1.0 }
     }
 
-    /// Has them tight from now on.
+    /// Has the sets tight, and the noise full, from now on.
     pub fn skip_tightening(&mut self) {
         self.ramp = 0;
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! fit the input map; draw weights
 //! for each pass, for each batch:
+//!     x_0 ← x_0 + u, the worst noise of its ball (`noise.rs`)       noise block, of a robust fit
 //!     x_l ← φ(W_lᵀ x_{l−1}),  l = 1..L−1                          forward
 //!     x_l ← φ(z_l − W_{l+1} δ_{l+1}/λ),  δ_l ← λ(φ(z_l) − x_l)     activation blocks, l = L−1..1
 //!     W_l ← W_l − η (G_l + ε I)⁻¹ (mean x_{l−1} δ_lᵀ + α W_l)      weight blocks, with momentum
@@ -20,6 +21,7 @@ use super::held_out::HeldOut;
 use super::history::History;
 use super::layers::Layer;
 use super::memory::check_memory;
+use super::noise::InputNoise;
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::safeguard::Safeguard;
@@ -89,7 +91,8 @@ pub fn stochastic<T: Real>(
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
     let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x())));
-    let mut batch = Batch::new(&layers, options);
+    let noise = InputNoise::new(&map, options);
+    let mut batch = Batch::new(&layers, options).with_noise(noise.clone());
     let mut order: Vec<usize> = (0..problem.n_samples()).collect();
     let metric_rows = metric_rows(&layers, order.len());
     let mut safeguard = {
@@ -97,13 +100,16 @@ pub fn stochastic<T: Real>(
         Safeguard::new(&layers, &batch.activations, begin)
     };
     let mut schedule = Schedule::new(options, order.len());
-    if network.is_some() || !layers.iter().any(Layer::is_tightened) {
+    let tightened = noise.is_some() || layers.iter().any(Layer::is_tightened);
+    if network.is_some() || !tightened {
         schedule.skip_tightening();
     }
     let mut progress = Progress::new(options);
     let mut history = History::default();
     // Copied before the first pass, in an order of its own so that the batches stay what they are.
-    let diagnosis = options.diagnostics.then(|| Diagnosis::new(data, &sample(order.len(), options.seed)));
+    let diagnosis =
+        options.diagnostics.then(|| Diagnosis::new(data, &sample(order.len(), options.seed), noise));
+    let mut noise_radius = None;
     let mut status = Status::MaxIter;
     let mut pass = 0;
 
@@ -119,6 +125,7 @@ pub fn stochastic<T: Real>(
             if schedule.refresh_due() {
                 batch.refresh_metrics(&mut layers, data, &order[..metric_rows], options)?;
             }
+            noise_radius = batch.set_noise_share(schedule.tightness());
             let part = batch.gradients(&mut layers, data, rows, options.ridge);
             if safeguard.batch_is_good(part) {
                 weight_blocks(&mut layers, &mut batch, rows.len(), &schedule, options)?;
@@ -157,7 +164,7 @@ pub fn stochastic<T: Real>(
         if let Some(diagnosis) = &diagnosis {
             let activations = batch.activations.kinds().to_vec();
             let options = Options { activations, ..options.clone() };
-            diagnosis.record(&mut layers, &options, &mut history)?;
+            diagnosis.record(&mut layers, tightness, &options, &mut history)?;
         }
         let seconds = clock.elapsed().as_secs_f64();
         history.push("loss", loss);
@@ -168,6 +175,9 @@ pub fn stochastic<T: Real>(
         }
         history.push("learning_rate", schedule.rate());
         batch.activations.record(&mut history);
+        if let Some(radius) = noise_radius {
+            history.push("input_noise", radius);
+        }
         history.push("seconds", seconds);
         let validation_score = held.map(Totals::mean_score);
         control.pass_done(&PassReport { pass, loss, validation_score, seconds });

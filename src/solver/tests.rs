@@ -5,6 +5,7 @@ mod blocks;
 mod chunks;
 mod gradients;
 mod input_map;
+mod noise;
 mod parameters;
 mod proximal;
 mod start;
@@ -83,6 +84,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         n_iter_no_change: 10,
         seed: 0,
         threads: 1,
+        input_noise: 0.0,
         accelerate: true,
         diagnostics: false,
         total_weight: None,

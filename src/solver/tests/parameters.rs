@@ -131,7 +131,7 @@ fn parameter_blocks_keep_the_lifted_variables<T: Real>() {
                 let mut setup = setup::<T>(kind, weighted, 0.3);
                 let options = setup.options.clone();
                 setup.run(|layers, data| {
-                    let mut lifted = Lifted::new(layers, data, &options);
+                    let mut lifted = Lifted::new(layers, data, &options, None);
                     lifted.solve_afresh(layers);
                     lifted.accept();
                     for l in 0..2 {
