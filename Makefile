@@ -1,7 +1,8 @@
 # make demo   watch a lifted network train beside scikit-learn's MLP, then continue in PyTorch
 # make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
-# make bench  timed comparisons with scikit-learn, PyTorch and published block descent;
-#             lifted weights as a start for PyTorch (between one and two hours)
+# make bench  comparisons with scikit-learn, PyTorch, SciPy and published block descent; lifted
+#             weights as a start for PyTorch; rate, growth, memory, stability. Writes
+#             docs/benchmarks.md (two to three hours; QUICK=1: reduced runs, docs/ left alone)
 #
 # Each does its own set-up, from a fresh clone and again only where something changed.
 
@@ -15,6 +16,11 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 RUST_SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
 
+RESULTS := benchmarks/results$(if $(QUICK),/quick)
+PAGE := $(if $(QUICK),$(RESULTS),docs)/benchmarks.md
+measure = $(BIN)/python benchmarks/$(1).py $(if $(QUICK),--quick) --json $(RESULTS)/$(1).json
+figure = --figure $(dir $(PAGE))figures/$(1).png
+
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: demo test bench setup lint test-rust test-python clean
@@ -25,10 +31,18 @@ demo: $(STAMPS)/build
 # Cheapest first.
 test: lint test-rust test-python
 
+# Those that need MNIST say so where it is missing, and the others go on.
 bench: $(STAMPS)/build
-	$(BIN)/python benchmarks/time_to_accuracy.py --figure docs/figures/time_to_accuracy.png
-	$(BIN)/python benchmarks/block_descent.py
-	$(BIN)/python benchmarks/initialisation.py --figure docs/figures/initialisation.png
+	$(call measure,tables) $(call figure,tables)
+	$(call measure,kernels)
+	$(call measure,rate)
+	$(call measure,scaling) $(call figure,scaling)
+	$(call measure,memory)
+	$(call measure,stability)
+	-$(call measure,time_to_accuracy) $(call figure,time_to_accuracy)
+	-$(call measure,block_descent)
+	-$(call measure,initialisation) $(call figure,initialisation)
+	$(BIN)/python benchmarks/report.py --results $(RESULTS) --page $(PAGE)
 
 setup: $(STAMPS)/build
 

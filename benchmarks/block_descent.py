@@ -26,11 +26,9 @@ tell the time of all; what is extrapolated is marked so.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -46,9 +44,7 @@ def main() -> int:
     """Run the comparison; the exit status is 1 without PyTorch or MNIST."""
     args = parse_arguments()
     peers.use_threads(args.threads)
-    machine = peers.describe_machine(args.threads)
-    for key, text in machine.items():
-        print(f"{key:<10} {text}")
+    machine = peers.print_machine(args.threads)
     if not peers.has_torch():
         print("\nPyTorch is not installed: there is no peer to time.", file=sys.stderr)
         return 1
@@ -61,19 +57,14 @@ def main() -> int:
     own = None if args.peer_only else run_liftnet(split, args)
     peer = run_peer(split, args)
     print_summary(own, peer)
-    if args.json:
-        report = {"machine": machine, "arguments": vars(args)}
-        report |= {"liftnet": own, "block descent": peer}
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1, default=str) + "\n")
+    results = {"liftnet": own, "block descent": peer}
+    peers.write_json(args.json, machine, args, **results)
     return 0
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = peers.make_parser(__doc__, "2 sweeps, 5,000 images, 300 hidden units")
     add = parser.add_argument
     sweeps = f"sweeps to run; the time of {PUBLISHED_SWEEPS} is extrapolated from fewer"
     add("--sweeps", type=int, default=PUBLISHED_SWEEPS, help=sweeps)
@@ -82,11 +73,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--gamma", type=float, default=1.0, help="weight of the ties (default: 1)")
     add("--alpha", type=float, default=1.0, help="proximal weight (default: 1)")
     add("--seed", type=int, default=0, help="seed of both methods (default: 0)")
-    add("--threads", type=int, default=2, help="threads of both methods (default: 2)")
     add("--rows", type=int, help="use the first ROWS training images only: a quick try")
     add("--peer-only", action="store_true", help="leave liftnet out")
-    add("--json", type=Path, metavar="JSON", help="write all measurements here")
     args = parser.parse_args()
+    if args.quick:
+        args.sweeps, args.rows, args.hidden = 2, 5000, [300]
     if min(*args.hidden, args.sweeps, args.threads) < 1:
         parser.error("--hidden, --sweeps and --threads must be at least 1")
     if min(args.gamma, args.alpha) <= 0:

@@ -19,15 +19,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import sys
 import time
 from math import inf
-from pathlib import Path
 from statistics import median
 
 import peers
-from time_to_accuracy import TITLES, show_progress
+from time_to_accuracy import TITLES
 
 NETWORKS = {"784-300-10": (300,), "784-5x100-10": (100, 100, 100, 100, 100)}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -46,9 +44,7 @@ def main() -> int:
     """Run the benchmark; the exit status is 1 without PyTorch or any data set."""
     args = parse_arguments()
     peers.use_threads(args.threads)
-    machine = peers.describe_machine(args.threads)
-    for key, text in machine.items():
-        print(f"{key:<10} {text}")
+    machine = peers.print_machine(args.threads)
     if not peers.has_torch():
         print("\nPyTorch is not installed: nothing to initialise.", file=sys.stderr)
         return 1
@@ -65,10 +61,7 @@ def main() -> int:
     if not results:
         print("\nNo data set was found, nothing was measured.", file=sys.stderr)
         return 1
-    if args.json:
-        report = {"machine": machine, "arguments": vars(args), "results": results}
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1, default=str) + "\n")
+    peers.write_json(args.json, machine, args, results=results)
     if args.figure:
         draw_figure(results, args.figure)
     return 0
@@ -76,9 +69,9 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    quick = "MNIST, 10,000 images, 4 epochs, a constant rate, one seed"
+    figure = "draw accuracy by epochs and seconds"
+    parser = peers.make_parser(__doc__, quick, figure=figure)
     add = parser.add_argument
     add("--data", nargs="+", choices=TITLES, default=list(TITLES), help="data sets")
     names = {"nargs": "+", "choices": NETWORKS, "default": list(NETWORKS)}
@@ -87,14 +80,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--schedules", **names, help="of the learning rate")
     add("--epochs", type=int, default=16, help="epochs of a run (default: 16)")
     add("--seeds", type=int, default=3, help="runs per arm (default: 3)")
-    add("--threads", type=int, default=2, help="threads of every method (default: 2)")
     add("--rows", type=int, help="use the first ROWS training images only")
-    quick = "MNIST, 10,000 images, 4 epochs, a constant rate, one seed"
-    add("--quick", action="store_true", help=f"a reduced run: {quick}")
-    add("--json", type=Path, metavar="JSON", help="write all measurements here")
-    add(
-        "--figure", type=Path, metavar="PNG", help="draw accuracy by epochs and seconds"
-    )
     args = parser.parse_args()
     if args.quick:
         args.data, args.schedules = ["mnist"], ["constant"]
@@ -122,12 +108,12 @@ def measure(title, network, split, args) -> dict:
         jobs = list(zip(arms, tuning, curves, strict=True))
         # Every other seed runs backwards: a machine that drifts then favours nobody.
         for arm, tuned, seeds in jobs[:: -1 if seed % 2 else 1]:
-            show_progress(f"{title} {network}, seed {seed}: {arm[0]}, {arm[1]}")
+            peers.show_progress(f"{title} {network}, seed {seed}: {arm[0]}, {arm[1]}")
             gc.collect()
             # Idle workers of the library before spin for a moment and take a core.
             time.sleep(0.2)
             seeds.append(train(*arm, split, rate=tuned["rate"], seed=seed, **run))
-    show_progress("")
+    peers.show_progress("")
     rows = [
         {"arm": arm, "schedule": schedule, "epochs": epochs, **tuned, "curves": seeds}
         for (arm, schedule, epochs), tuned, seeds in zip(
@@ -158,7 +144,7 @@ def tune(arm, schedule, epochs, split, run) -> dict:
     held_out = peers.Split(X_fit, y_fit, X_held, y_held)
     accuracies = {}
     for rate in RATES:
-        show_progress(f"tuning: {arm}, {schedule}, rate {rate:g}")
+        peers.show_progress(f"tuning: {arm}, {schedule}, rate {rate:g}")
         curve = train(arm, schedule, epochs, held_out, rate=rate, seed=0, **run)
         # The start is common to all rates and says nothing of them.
         accuracies[rate] = max(p["accuracy"] for p in curve if p["epoch"] > 0)
@@ -292,9 +278,7 @@ def draw_figure(results, path) -> None:
     columns = 2 if len(titles) == 1 else 3
     style = {"loc": "outside lower center", "ncols": columns, "frameon": False}
     figure.legend(unique.values(), unique.keys(), **style)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    print(f"\nFigure: {path}")
+    peers.save_figure(figure, path, dpi=120)
 
 
 def draw_arms(by_epochs, by_seconds, arms) -> None:

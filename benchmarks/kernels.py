@@ -7,47 +7,38 @@ default on all of them, which takes a while: ``--columns`` times fewer and scale
 
 from __future__ import annotations
 
-import argparse
-from time import perf_counter
-
 import peers
+from peers import timed
 
 
 def main() -> None:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = peers.make_parser(__doc__, "20 right sides given to SciPy")
     add = parser.add_argument
-    add("--threads", type=int, default=2, help="threads of every method (default: 2)")
     add("--columns", type=int, default=1000, help="right sides given to SciPy")
     args = parser.parse_args()
+    if args.quick:
+        args.columns = 20
     peers.use_threads(args.threads)
+    machine = peers.print_machine(args.threads)
 
-    print(f"kernels on {args.threads} threads\n")
+    print(f"\nkernels on {args.threads} threads\n")
     print(f"{'problem':48} {'peer s':>8} {'liftnet s':>9} {'ratio':>6}  difference")
-    for name, rows in [
-        ("normal", 300),
-        ("normal", 600),
-        ("positive", 600),
-        ("uniform", 300),
-    ]:
-        non_negative(name, rows, args.columns)
-    ridge_regression()
-    softmax_regression()
-
-
-def timed(call):
-    """Return what the call returns, and the seconds it took."""
-    start = perf_counter()
-    result = call()
-    return result, perf_counter() - start
+    results = []
+    problems = [("normal", 300), ("normal", 600), ("positive", 600), ("uniform", 300)]
+    for name, rows in problems:
+        results.append(non_negative(name, rows, args.columns))
+    results.append(ridge_regression())
+    results += softmax_regression()
+    peers.write_json(args.json, machine, args, results=results)
 
 
 def report(title, theirs, ours, difference):
-    """Print one line."""
+    """Print and return one comparison."""
     ratio = f"{theirs / ours:5.1f}x"
     print(f"{title:48} {theirs:8.3f} {ours:9.3f} {ratio:>6}  {difference:.1e}")
+    seconds = {"peer_seconds": theirs, "seconds": ours}
+    return {"problem": title, **seconds, "difference": float(difference)}
 
 
 def non_negative(name, rows, columns):
@@ -69,7 +60,7 @@ def non_negative(name, rows, columns):
     peer, theirs = timed(lambda: [nnls(A, b)[0] for b in B.T[:columns]])
     difference = np.abs(np.transpose(peer) - result.solution[:, :columns]).max()
     title = f"non-negative, {rows} x 300 {name}, 1,000 columns"
-    report(title, theirs * 1000 / columns, ours, difference)
+    return report(title, theirs * 1000 / columns, ours, difference)
 
 
 def ridge_regression():
@@ -90,7 +81,7 @@ def ridge_regression():
     solutions, ours = timed(factored)
     peer, theirs = timed(lambda: np.array([Ridge(1.0).fit(X, y).coef_ for y in Y]))
     title = "ridge, 10,000 x 300, 30 targets in turn"
-    report(title, theirs, ours, np.abs(peer - solutions).max())
+    return report(title, theirs, ours, np.abs(peer - solutions).max())
 
 
 def softmax_regression():
@@ -104,13 +95,16 @@ def softmax_regression():
     X, y = load_digits(return_X_y=True)
     alpha = 1e-2
     result, ours = timed(lambda: softmax_regression(X, y, alpha))
+    rows = []
     for solver in ("newton-cg", "newton-cholesky"):
         peer = LogisticRegression(
             C=1 / (alpha * len(X)), solver=solver, tol=1e-10, max_iter=1000
         )
         _, theirs = timed(lambda: peer.fit(X, y))  # noqa: B023
         difference = np.abs(peer.coef_.T - result.solution).max()
-        report(f"softmax, digits, {solver}", theirs, ours, difference)
+        title = f"softmax, digits, {solver}"
+        rows.append(report(title, theirs, ours, difference))
+    return rows
 
 
 if __name__ == "__main__":

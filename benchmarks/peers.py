@@ -13,9 +13,12 @@ number of threads is settled when they load: `use_threads` has to come first.
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from importlib import metadata, util
 from itertools import pairwise, product
@@ -43,6 +46,7 @@ class Fit(NamedTuple):
     seconds: float
     predict: Callable[[Any], Any]
     model: Any
+    predict_proba: Callable[[Any], Any] | None = None
 
     def accuracy(self, X, y) -> float:
         """Return the share of the rows of `X` whose label is predicted correctly."""
@@ -71,6 +75,68 @@ def has_torch() -> bool:
     return util.find_spec("torch") is not None
 
 
+def has_locoprop() -> bool:
+    """Tell whether the package locoprop can be imported, and PyTorch with it."""
+    return has_torch() and util.find_spec("locoprop") is not None
+
+
+def make_parser(description, quick, threads=2, figure=None) -> argparse.ArgumentParser:
+    """Return a parser with the options that the benchmarks share.
+
+    `quick` and `figure` say what a reduced run and the picture are; without `figure`
+    there is none. No number of `threads` leaves that option out.
+    """
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=formatter)
+    add = parser.add_argument
+    if threads is not None:
+        text = f"threads of every method (default: {threads})"
+        add("--threads", type=int, default=threads, help=text)
+    add("--quick", action="store_true", help=f"a reduced run: {quick}")
+    add("--json", type=Path, metavar="JSON", help="write all measurements here")
+    if figure:
+        add("--figure", type=Path, metavar="PNG", help=figure)
+    return parser
+
+
+def print_machine(threads) -> dict[str, str]:
+    """Print and return `describe_machine`."""
+    machine = describe_machine(threads)
+    for key, text in machine.items():
+        print(f"{key:<10} {text}")
+    return machine
+
+
+def write_json(path, machine, args, **results) -> None:
+    """Write machine, command line and results as JSON; nothing if `path` is None."""
+    if path is None:
+        return
+    report = {"machine": machine, "arguments": vars(args), **results}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1, default=str) + "\n")
+    print(f"\nMeasurements: {path}")
+
+
+def save_figure(figure, path, dpi=150) -> None:
+    """Write a figure of Matplotlib to a file, whose folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=dpi)
+    print(f"\nFigure: {path}")
+
+
+def show_progress(text) -> None:
+    """Overwrite the progress line; nothing where the output is not a terminal."""
+    if sys.stdout.isatty():
+        print(f"\r\033[K  {text}", end="" if text else "\r", flush=True)
+
+
+def timed(call) -> tuple[Any, float]:
+    """Return what the call returns, and the seconds it took."""
+    start = perf_counter()
+    result = call()
+    return result, perf_counter() - start
+
+
 def describe_machine(threads: int) -> dict[str, str]:
     """Return versions, processor, BLAS libraries and thread counts as text."""
     import sklearn.neural_network  # noqa: F401 - loads every BLAS, to be seen below
@@ -94,7 +160,7 @@ def describe_machine(threads: int) -> dict[str, str]:
         "versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "load": f"{os.getloadavg()[0]:.1f} before the run (near 0 on a quiet machine)",
-        "BLAS": "; ".join(dict.fromkeys(blas)) or "none reported",
+        "BLAS": "; ".join(sorted(set(blas))) or "none reported",
         "threads": counts,
     }
 
@@ -116,9 +182,26 @@ def fit_liftnet(X, y, *, hidden, seed, threads, passes=None, **params) -> Fit:
     if passes is not None:
         params["max_iter"] = passes
     model = LiftedMLPClassifier(hidden, random_state=seed, n_jobs=threads, **params)
-    start = perf_counter()
-    model.fit(X, y)
-    return Fit(passes or model.n_iter_, perf_counter() - start, model.predict, model)
+    _, seconds = timed(lambda: model.fit(X, y))
+    passes = passes or model.n_iter_
+    return Fit(passes, seconds, model.predict, model, model.predict_proba)
+
+
+def fit_sklearn(X, y, estimator, *, standardise=True) -> Fit:
+    """Fit an estimator of scikit-learn, by default behind a StandardScaler."""
+    import numpy as np
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    steps = [StandardScaler(), estimator] if standardise else [estimator]
+    model = make_pipeline(*steps)
+    with warnings.catch_warnings():
+        # Defaults are what is measured, limits on iterations with them.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        _, seconds = timed(lambda: model.fit(X, y))
+    passes = int(np.max(estimator.n_iter_))
+    return Fit(passes, seconds, model.predict, model, model.predict_proba)
 
 
 def sklearn_passes(X, y, *, hidden, seed, passes=200, scale=255.0) -> Iterator[Fit]:
@@ -169,7 +252,7 @@ def adam_passes(
     """
     torch = _import_torch(threads)
     start = perf_counter()
-    net, optimizer, tensors, predict = _start_torch(X, y, hidden, seed, rate, scale)
+    net, optimizer, tensors, methods = _start_torch(X, y, hidden, seed, rate, scale)
     if lifted is not None:
         _copy_lifted(lifted, net, scale)
     schedule = None
@@ -181,7 +264,7 @@ def adam_passes(
         start = perf_counter()
         _train_pass(net, optimizer, tensors, batch_size, schedule)
         seconds += perf_counter() - start
-        yield Fit(number, seconds, predict, net)
+        yield Fit(number, seconds, methods[0], net, methods[1])
 
 
 def fit_one_cycle(
@@ -199,12 +282,13 @@ def fit_one_cycle(
 ) -> Fit:
     """Train the same network in PyTorch with Adam under a one-cycle schedule.
 
-    With `components`, inputs are first projected on that many principal components,
+    Inputs are divided by `scale` or, if that is None, standardised feature by feature.
+    With `components`, they are first projected on that many principal components,
     not whitened; finding them is on the clock.
     """
     torch = _import_torch(threads)
     start = perf_counter()
-    net, optimizer, tensors, predict = _start_torch(
+    net, optimizer, tensors, methods = _start_torch(
         X, y, hidden, seed, peak_rate, scale, components
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -212,7 +296,38 @@ def fit_one_cycle(
     )
     for _ in range(passes):
         _train_pass(net, optimizer, tensors, batch_size, schedule)
-    return Fit(passes, perf_counter() - start, predict, net)
+    return Fit(passes, perf_counter() - start, methods[0], net, methods[1])
+
+
+def fit_locoprop(X, y, *, hidden, seed, threads, passes, rate, batch_size) -> Fit:
+    """Train the same network by LocoProp, as the package locoprop 0.1.0 has it.
+
+    Its defaults but for the `rate` of its local optimiser; inputs are standardised
+    feature by feature.
+    """
+    torch = _import_torch(threads)
+    from locoprop import LocoLayer, LocopropTrainer
+    from torch import nn
+
+    start = perf_counter()
+    torch.manual_seed(seed)
+    prepare = _input_map(X, None, None)
+    inputs, labels = prepare(X), torch.from_numpy(y)
+    *below, last = _build_net((inputs.shape[1], *hidden, int(y.max()) + 1))
+    layers = [
+        LocoLayer(linear, relu)
+        for linear, relu in zip(below[::2], below[1::2], strict=True)
+    ]
+    net = nn.Sequential(*layers, LocoLayer(last, nn.Softmax(1), implicit=True))
+    local = {"lr": rate, "eps": 1e-6, "momentum": 0.999, "alpha": 0.9}
+    loss = nn.functional.cross_entropy
+    trainer = LocopropTrainer(net, loss, optimizer_hparams=local)
+    for _ in range(passes):
+        for rows in torch.randperm(len(inputs)).split(batch_size):
+            trainer.step(inputs[rows], labels[rows])
+    seconds = perf_counter() - start
+    predict, predict_proba = _torch_methods(net, prepare)
+    return Fit(passes, seconds, predict, net, predict_proba)
 
 
 def tune_one_cycle(X, y, **run) -> tuple[dict, list[dict]]:
@@ -276,18 +391,33 @@ def _start_torch(X, y, hidden, seed, rate, scale, components=None):
     net = _build_net((inputs.shape[1], *hidden, int(y.max()) + 1))
     # The fused form is the quickest of Adam's three on CPUs.
     optimizer = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
+    return net, optimizer, (inputs, labels), _torch_methods(net, prepare)
+
+
+def _torch_methods(net, prepare):
+    import torch
+
+    def logits(rows):
+        with torch.inference_mode():
+            return net(prepare(rows)).double()
 
     def predict(rows):
-        with torch.inference_mode():
-            return net(prepare(rows)).argmax(1).numpy()
+        return logits(rows).argmax(1).numpy()
 
-    return net, optimizer, (inputs, labels), predict
+    def predict_proba(rows):
+        return logits(rows).softmax(1).numpy()
+
+    return predict, predict_proba
 
 
 def _input_map(X, scale, components):
     import torch
     from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
 
+    if scale is None:
+        scaler = StandardScaler().fit(X)
+        return lambda rows: torch.from_numpy(scaler.transform(rows)).float()
     if components is None:
         return lambda rows: torch.from_numpy(rows).float() / scale
     pca = PCA(components, random_state=0).fit(X / scale)

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from statistics import mean, median
 
 import peers
@@ -44,9 +42,7 @@ def main() -> int:
     """Run the benchmark; the exit status is 1 if no data set was found."""
     args = parse_arguments()
     peers.use_threads(args.threads)
-    machine = peers.describe_machine(args.threads)
-    for key, text in machine.items():
-        print(f"{key:<10} {text}")
+    machine = peers.print_machine(args.threads)
     if not peers.has_torch():
         print("\nPyTorch is not installed: its two methods are left out.")
     results = {}
@@ -61,10 +57,7 @@ def main() -> int:
     if not results:
         print("\nNo data set was found, nothing was measured.", file=sys.stderr)
         return 1
-    if args.output:
-        report = {"machine": machine, "arguments": vars(args), "data": results}
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(report, indent=1, default=str) + "\n")
+    peers.write_json(args.json, machine, args, data=results)
     if args.figure:
         draw_figure(results, args.figure)
     return 0
@@ -72,21 +65,20 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    quick = "one seed, 10,000 images, budgets of 1 and 3 passes"
+    figure = "draw accuracy against seconds"
+    parser = peers.make_parser(__doc__, quick, figure=figure)
     add = parser.add_argument
     add("--data", nargs="+", choices=MARKS, default=list(MARKS), help="data sets")
     add("--seeds", type=int, default=3, help="runs per method (default: 3)")
-    add("--threads", type=int, default=2, help="threads of every method (default: 2)")
     passes = {"type": int, "nargs": "+", "default": [1, 2, 3, 5, 8, 12]}
     add("--budgets", **passes, help="passes over the data (default: 1 2 3 5 8 12)")
     components = "also run one-cycle Adam on K principal components (not whitened)"
     add("--pca", type=int, metavar="K", help=components)
     add("--rows", type=int, help="use the first ROWS training images only: a quick try")
-    add("--output", type=Path, metavar="JSON", help="write all measurements here")
-    add("--figure", type=Path, metavar="PNG", help="draw accuracy against seconds")
     args = parser.parse_args()
+    if args.quick:
+        args.seeds, args.rows, args.budgets = 1, 10_000, [1, 3]
     args.budgets = sorted(set(args.budgets))
     if min(*args.budgets, args.seeds, args.threads) < 1:
         parser.error("--budgets, --seeds and --threads must be at least 1")
@@ -137,7 +129,7 @@ def tune_budgets(train, args) -> list[dict]:
         variants[PCA] = args.pca
     for method, components in variants.items():
         for passes in args.budgets:
-            show_progress(f"tuning {method} for {passes} passes")
+            peers.show_progress(f"tuning {method} for {passes} passes")
             run = {"hidden": HIDDEN, "passes": passes, "components": components}
             run |= {"seed": 0, "threads": args.threads}
             choice, grid = peers.tune_one_cycle(*train, **run)
@@ -169,7 +161,7 @@ def list_jobs(train, tuning, seed, threads, budgets) -> list[tuple]:
 
 def run_job(method, seed, job, split) -> list[dict]:
     """Run one job and evaluate each of its fits on the test images."""
-    show_progress(f"seed {seed}: {method}")
+    peers.show_progress(f"seed {seed}: {method}")
     gc.collect()
     # Idle workers of the library before spin for a moment and would take a core.
     time.sleep(0.2)
@@ -210,7 +202,7 @@ def time_to_mark(points, mark) -> dict | None:
 
 def print_summary(result) -> None:
     """Print accuracy and seconds per method and budget, then the time to the mark."""
-    show_progress("")
+    peers.show_progress("")
     budgets = result["budgets"]
     cells = "".join(f"{passes:>9}" for passes in budgets)
     print(f"\n  accuracy (mean), seconds (median) at passes\n  {'':<30}{cells}")
@@ -281,15 +273,7 @@ def draw_figure(results, path) -> None:
     figure.legend(
         handles, labels, loc="outside lower center", ncols=columns, frameon=False
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    print(f"\nFigure: {path}")
-
-
-def show_progress(text) -> None:
-    """Overwrite the progress line; nothing where the output is not a terminal."""
-    if sys.stdout.isatty():
-        print(f"\r\033[K  {text}", end="" if text else "\r", flush=True)
+    peers.save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,397 @@
+"""What the benchmarks compute beside times: tables, summaries, counts, the page."""
+
+import json
+import sys
+from math import sqrt
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.tree import DecisionTreeClassifier
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import memory
+import peers
+import rate
+import report
+import scaling
+import stability
+import table_data
+import tables
+
+SHAPES = {
+    "iris": (150, 4, 3),
+    "wine": (178, 13, 3),
+    "breast cancer": (569, 30, 2),
+    "digits": (1797, 64, 10),
+    "few rows": (150, 10, 2),
+    "2 features": (1000, 2, 2),
+    "5 features": (4000, 5, 3),
+    "300 features": (3000, 300, 2),
+    "wide": (200, 300, 3),
+    "rare class": (6000, 20, 2),
+    "rare class, noisy": (800, 10, 2),
+    "noisy labels": (3000, 20, 2),
+    "redundant": (2000, 50, 2),
+    "bad units": (2000, 20, 2),
+    "heavy tails": (3000, 20, 2),
+    "yes or no": (4000, 60, 3),
+    "26 classes": (10_000, 16, 26),
+    "20 blobs": (2000, 6, 20),
+    "xor": (3000, 10, 2),
+    "moons": (1000, 2, 2),
+    "circles": (1000, 2, 2),
+    "spirals": (1500, 2, 3),
+    "checkerboard": (4000, 2, 2),
+    "shells": (8000, 10, 4),
+    "hastie": (12_000, 10, 2),
+    "many rows": (20_000, 40, 5),
+}
+
+
+@pytest.mark.parametrize("name", table_data.table_names())
+def test_tables_are_what_they_say(name):
+    table = table_data.make_table(name)
+    assert table.shape == SHAPES[name]
+    assert table.X.dtype == np.float64 and table.X.flags.c_contiguous
+    assert table.y.dtype == np.int64
+    assert np.isfinite(table.X).all()
+    counts = np.bincount(table.y)
+    assert len(counts) == table.shape[2]
+    # Five folds and a held-out fifth of their training rows hold every class.
+    assert counts.min() >= 10
+    if "rare" in name:
+        assert counts.min() / len(table.y) == pytest.approx(0.05, abs=0.02)
+    again = table_data.make_table(name)
+    assert_array_equal(again.X, table.X)
+    assert_array_equal(again.y, table.y)
+
+
+def test_the_traits_of_made_tables():
+    deviation = table_data.make_table("bad units").X.std(0)
+    assert deviation.min() < 1e-3 and deviation.max() > 1e3
+    tails = table_data.make_table("heavy tails").X
+    scores = abs(tails - np.median(tails, 0)) / tails.std(0)
+    assert (scores.max(0) > 8).mean() > 0.8
+    redundant = table_data.make_table("redundant").X
+    assert np.linalg.matrix_rank(redundant - redundant.mean(0)) <= 6
+    assert set(np.unique(table_data.make_table("yes or no").X)) == {0, 1}
+
+
+@pytest.mark.parametrize("name", ["xor", "circles", "spirals", "checkerboard"])
+def test_curved_boundaries_are_no_lines(name):
+    X, y = table_data.make_table(name)[2:]
+    line = LogisticRegression().fit(X, y).score(X, y)
+    curve = HistGradientBoostingClassifier(max_iter=50).fit(X, y).score(X, y)
+    assert line < 0.7 < 0.85 < curve
+
+
+def test_labels_of_the_board_and_of_xor_are_mostly_right():
+    board, xor = (table_data.make_table(name) for name in ("checkerboard", "xor"))
+    for y, truth in (
+        (board.y, np.floor(board.X).sum(1) % 2),
+        (xor.y, xor.X[:, 0] * xor.X[:, 1] > 0),
+    ):
+        assert 0.93 < (y == truth).mean() < 0.99
+
+
+def test_fewer_rows_keep_the_shares_of_the_classes():
+    table = table_data.make_table("rare class", 200)
+    assert table.shape == (200, 20, 2)
+    assert table.y.mean() == pytest.approx(0.05, abs=0.01)
+    assert table_data.make_table("iris", 1000).shape == SHAPES["iris"]
+
+
+def test_mixtures_have_the_size_asked_for_and_every_class():
+    for dtype in ("float32", "float64"):
+        X, y = table_data.make_mixtures(5000, 60, 7, dtype)
+        assert X.shape == (5000, 60) and X.dtype == dtype
+        assert_array_equal(np.unique(y), np.arange(7))
+        # 40 factors, then noise: what the input map is meant to see.
+        values = np.linalg.eigvalsh(np.cov(X.T.astype(float)))[::-1]
+        assert values[40:].max() < 1.5 < 5 < values[20]
+    assert len(np.unique(table_data.make_mixtures(50, 5, 50)[1])) == 50
+
+
+def test_log_loss_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    proba, y = rng.dirichlet(np.ones(4), 100), rng.integers(4, size=100)
+    own = tables.log_loss(proba, y)
+    assert own == pytest.approx(log_loss(y, proba, labels=range(4)))
+    sure = tables.log_loss(np.array([[0.0, 1.0]]), np.array([0]))
+    assert sure == pytest.approx(-np.log(1e-15))
+
+
+def test_batches_are_a_hundredth_of_the_rows():
+    sizes = [tables.choose_batch_size(rows) for rows in (20, 3000, 6400, 20_000, 10**6)]
+    assert sizes == [32, 32, 64, 256, 256]
+
+
+def _row(name, **methods):
+    methods = {
+        method: {"accuracy": a, "log_loss": loss, "seconds": s}
+        for method, (a, loss, s) in methods.items()
+    }
+    sizes = {"rows": 100, "features": 2, "classes": 2, "trait": "planted"}
+    return {"table": name, **sizes, "methods": methods}
+
+
+@pytest.fixture
+def planted():
+    """Three tables with a peer that liftnet beats, equals and loses to."""
+    return [
+        _row("one", liftnet=(0.90, 0.2, 1.0), peer=(0.80, 0.4, 2.0)),
+        _row("two", liftnet=(0.704, 0.5, 1.0), peer=(0.70, 0.5, 3.0)),
+        _row("three", liftnet=(0.50, 0.9, 2.0), peer=(0.56, 0.1, 7.0)),
+    ]
+
+
+def test_the_summary_of_planted_numbers(planted):
+    summary = tables.summarise(planted)
+    assert list(summary) == ["peer"]
+    row = summary["peer"]
+    assert row["points"] == pytest.approx((10 + 0.4 - 6) / 3)
+    assert row["log_loss"] == pytest.approx((0.5 * 1 * 9) ** (1 / 3))
+    assert row["time"] == pytest.approx(12 / 4)
+    assert (row["better"], row["even"], row["worse"]) == (1, 1, 1)
+    assert row["worst"] == "three" and row["worst_points"] == pytest.approx(-6)
+
+
+def test_a_vanishing_log_loss_has_a_finite_ratio():
+    row = _row("sure", liftnet=(1, 0.0, 1), peer=(1, 1e-3, 1))
+    assert tables.loss_ratio(row, "peer") == pytest.approx(0.1)
+
+
+def test_all_methods_see_the_same_folds_and_are_averaged():
+    table = table_data.make_table("iris")
+    seen = {"liftnet": [], "peer": []}
+
+    def method(name, seconds):
+        def fit(X, y):
+            seen[name].append(X)
+            model = DecisionTreeClassifier(random_state=0).fit(X, y)
+            proba = model.predict_proba
+            return peers.Fit(1, seconds, model.predict, model, proba), {"of": name}
+
+        return fit
+
+    methods = {"liftnet": method("liftnet", 1.0), "peer": method("peer", 2.0)}
+    result = tables.measure(table, methods, 3)
+    assert len(seen["peer"]) == 3
+    for own, other in zip(*seen.values(), strict=True):
+        assert own.shape == (100, 4)
+        assert_array_equal(own, other)
+    own, other = result["methods"].values()
+    assert own["accuracy"] == other["accuracy"] > 0.9
+    assert (own["seconds"], other["seconds"]) == (3.0, 6.0)
+    assert [fold["setting"] for fold in other["folds"]] == [{"of": "peer"}] * 3
+
+
+def test_tuning_takes_what_is_best_on_the_held_out_fifth():
+    X, y = np.arange(100.0)[:, None], np.arange(100) % 2
+    calls = []
+
+    def fit(X, y, *, rate, passes, batch_size):
+        calls.append((len(y), rate, passes))
+        sure = 0.9 if (rate, passes) == (3, tables.PASSES[1]) else 0.6
+
+        def predict_proba(rows):
+            right = np.where(rows[:, 0] % 2 == 1, sure, 1 - sure)
+            return np.column_stack([1 - right, right])
+
+        return SimpleNamespace(predict_proba=predict_proba)
+
+    _, setting = tables.fit_tuned(fit, "rate", (1, 3), X, y)
+    assert setting == {"rate": 3, "passes": tables.PASSES[1], "batch_size": 32}
+    assert [rows for rows, *_ in calls] == [80] * 4 + [100]
+    assert calls[-1][1:] == (3, tables.PASSES[1])
+
+
+def test_every_method_classifies_a_simple_table():
+    X, y = table_data.make_table("breast cancer", 200)[2:]
+    for name, method in tables.list_methods(1).items():
+        fit, setting = method(X, y)
+        proba = fit.predict_proba(X)
+        assert fit.accuracy(X, y) > 0.9, name
+        assert_allclose(proba.sum(1), 1, atol=1e-9)
+        assert_array_equal(proba.argmax(1), fit.predict(X))
+        assert (setting is None) == (name not in (tables.ADAM, tables.LOCOPROP))
+
+
+def test_what_is_drawn_depends_on_seed_and_number_alone():
+    drawn = [stability.draw(3, number) for number in range(60)]
+    assert drawn[7] == stability.draw(3, 7) != stability.draw(4, 7)
+    assert len({one["table"] for one in drawn}) > 10
+    for one in drawn:
+        assert 20 <= one["rows"] <= 400
+        params = one["params"]
+        hidden, names = params["hidden_layer_sizes"], params["activation"]
+        assert names == "relu" if not hidden else len(names) == len(hidden)
+    X, y = stability.take_rows(drawn[0])
+    again = stability.take_rows(drawn[0])
+    assert X.dtype == drawn[0]["dtype"] and len(X) <= drawn[0]["rows"]
+    assert_array_equal(X, again[0])
+    assert_array_equal(y, again[1])
+
+
+@pytest.mark.parametrize("failure", [None, "raised", "not finite", "worse"])
+def test_every_failure_is_told_from_a_good_fit(failure, monkeypatch, capsys):
+    drawn = {"table": "iris", "rows": 90, "rows_seed": 0, "dtype": "float32"}
+    drawn["params"] = {"hidden_layer_sizes": [5], "random_state": 1}
+
+    class Planted:
+        coefs_ = (np.ones((4, 3)),)
+        intercepts_ = (np.full(3, np.nan if failure == "not finite" else 0.0),)
+
+        def __init__(self, **params):
+            assert params == {**drawn["params"], "n_jobs": 1}
+
+        def fit(self, X, y):
+            assert X.shape == (90, 4) and X.dtype == np.float32
+            # Half a point below the largest class is no failure, two points are.
+            share = np.bincount(y).max() / len(y)
+            self.accuracy = share - (0.02 if failure == "worse" else 0.005)
+            if failure == "raised":
+                raise FloatingPointError("planted")
+
+        def score(self, X, y):
+            return self.accuracy
+
+    monkeypatch.setattr("liftnet.LiftedMLPClassifier", Planted)
+    outcome = stability.check(drawn, 1)
+    expected = stability.WORSE if failure == "worse" else failure
+    assert outcome["failure"] == expected
+    stability.print_outcome(5, outcome)
+    printed = capsys.readouterr().out
+    assert "fit 5" in printed and "'iris', 90 rows" in printed
+    assert "hidden_layer_sizes=[5]" in printed and "random_state=1" in printed
+    assert ("planted" in printed) == (failure == "raised")
+    if failure:
+        assert stability.count([outcome])[expected] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_peak_is_that_of_what_follows():
+    piece = 64 * 2**20
+    np.ones(4 * piece // 8)
+    before = memory.forget_peak()
+    np.ones(piece // 8)
+    assert 0.8 * piece < memory.peak_size() - before < 1.5 * piece
+
+
+def test_made_data_of_the_memory_benchmark():
+    X, y, data = memory.make_data(1000, "float32", True)
+    assert (X.shape, X.dtype, data) == ((1000, 784), np.float32, "synthetic")
+    assert_array_equal(np.unique(y), np.arange(10))
+
+
+def test_exponents_of_a_power_law():
+    sizes = (10, 100, 1000, 4000)
+    power = scaling.exponents([(n, 3e-6 * n**1.7) for n in sizes])
+    assert power == pytest.approx({"all": 1.7, "end": 1.7})
+    # A fixed cost hides the growth of small sizes, not the end.
+    bent = scaling.exponents([(n, 1 + 1e-6 * n**2) for n in sizes])
+    assert bent["all"] < 0.5 < 1 < bent["end"] < 2
+
+
+def test_operations_are_counted_by_hand():
+    # 100 rows of 6 features in 4 directions, layers 5 x 3 and 4 x 2, 25 steps a pass.
+    counts = rate.count_operations(100, 6, 4, (3, 2), 2, 4)
+    forward = 5 * 3 + 4 * 2
+    refreshes = len([0, 1, 2, 4, 8, 16, 32])
+    assert counts == {
+        "layers": 2 * 2 * 100 * (2 * forward + 3 * 2),
+        "metrics": 2 * 2 * 25 * (4 * 4 * 2),
+        "Gram matrices": 2 * (refreshes * 100 * (forward + 8) + 100 * 18),
+        "input map": 2 * 100 * 6 * 4,
+    }
+    # A linear model has no metric but that of its input map.
+    assert rate.count_operations(100, 6, 4, (2,), 2, 4)["metrics"] == 0
+
+
+def test_refreshes_come_once_a_pass_in_the_end():
+    assert rate.count_refreshes(10, 1) == len([0, 1, 2, 4, 8])
+    assert rate.count_refreshes(10, 4) == len([0, 1, 2, 4, 8, 16, 26, 36])
+
+
+@pytest.fixture
+def results(planted):
+    """Small results of some benchmarks, as their files hold them."""
+    machine = {"versions": "liftnet 0", "load": "0.1 before", "threads": "1"}
+    offender = {**stability.draw(0, 3), "number": 3, "failure": stability.WORSE}
+    offender |= {"accuracy": 0.5, "largest_class": 0.75}
+    counts = {stability.WORSE: 1}
+    curve = [{"size": n, "1": n / 100} for n in (10, 1000)]
+    own = {
+        "tables": {"tables": planted, "summary": tables.summarise(planted)},
+        "stability": {"fits": 9, "counts": counts, "offenders": [offender]},
+        "scaling": {
+            "base": {"rows": 50, "width": 3},
+            "axes": {
+                "rows": {
+                    "points": curve,
+                    "exponents": {"1": {"all": 1.0, "end": sqrt(2)}},
+                }
+            },
+        },
+    }
+    arguments = {"folds": 3, "seed": 0, "quick": False}
+    return {
+        name: {"machine": machine, "arguments": arguments, **rest}
+        for name, rest in own.items()
+    }
+
+
+def test_the_page_holds_what_the_files_hold(results, tmp_path, monkeypatch, capsys):
+    page = tmp_path / "docs" / "benchmarks.md"
+    (page.parent / "figures").mkdir(parents=True)
+    (page.parent / "figures" / "tables.png").touch()
+    for name, result in results.items():
+        arguments = SimpleNamespace(**result.pop("arguments"))
+        path = tmp_path / f"{name}.json"
+        peers.write_json(path, result.pop("machine"), arguments, **result)
+    (tmp_path / "unknown.json").write_text("no JSON")
+    command = ["report.py", "--results", str(tmp_path), "--page", str(page)]
+    monkeypatch.setattr(sys, "argv", command)
+    assert report.main() == 0
+    text = page.read_text()
+    assert text.startswith(report.NOTICE) and "Generated" in report.NOTICE
+    assert text.count("- versions: liftnet 0") == 1
+    assert "| peer | +1.47 | 1.65 | 3.0 | 1 / 1 / 1 | three (-6.00) |" in text
+    assert "| one (planted) | 100 x 2, 2 | 90.00, 0.200, 1.00 s |" in text
+    assert "![Small and middle tables](figures/tables.png)" in text
+    assert "`--seed 0 --only 3`" in text and "50.00%; largest class 75.00%" in text
+    assert "| exponent at the end | 1.41 |" in text
+    assert "figures/scaling.png" not in text and "Kernels" not in text
+
+
+def test_the_page_tells_machines_and_reduced_runs_apart(results, tmp_path):
+    results["scaling"]["machine"] = {"versions": "liftnet 1"}
+    results["scaling"]["arguments"] = {"quick": True}
+    text = report.write_page(results, tmp_path)
+    assert text.count("- versions: liftnet 0") == 2
+    assert text.count("- versions: liftnet 1") == 1
+    assert text.count("a reduced run") == 1
+
+
+def test_no_results_make_no_page(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "page.md"
+    command = ["report.py", "--results", str(tmp_path), "--page", str(page)]
+    monkeypatch.setattr(sys, "argv", command)
+    assert report.main() == 1
+    assert not page.exists()
+    assert "No result" in capsys.readouterr().err
+
+
+def test_no_path_writes_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    peers.write_json(None, {}, SimpleNamespace())
+    assert not list(tmp_path.iterdir())
+    peers.write_json(tmp_path / "a" / "b.json", {"x": "y"}, SimpleNamespace(n=1), c=[2])
+    content = json.loads((tmp_path / "a" / "b.json").read_text())
+    assert content == {"machine": {"x": "y"}, "arguments": {"n": 1}, "c": [2]}
