@@ -1,7 +1,7 @@
 # make demo   watch a lifted network train beside scikit-learn's MLP, then continue in PyTorch
 # make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
 # make bench  comparisons with scikit-learn, PyTorch, SciPy and published block descent; lifted
-#             weights as a start for PyTorch; rate, growth, memory, stability. Writes
+#             weights as a start for PyTorch; rate, growth, memory, stability, noise. Writes
 #             docs/benchmarks.md (two to three hours; QUICK=1: reduced runs, docs/ left alone)
 #
 # Each does its own set-up, from a fresh clone and again only where something changed.
@@ -41,6 +41,7 @@ bench: $(STAMPS)/build
 	$(call measure,stability)
 	-$(call measure,time_to_accuracy) $(call figure,time_to_accuracy)
 	-$(call measure,block_descent)
+	-$(call measure,robustness)
 	-$(call measure,initialisation) $(call figure,initialisation)
 	$(BIN)/python benchmarks/report.py --results $(RESULTS) --page $(PAGE)
 

@@ -20,6 +20,7 @@ NOTICE = (
 )
 # What may change from one run to the next on the same machine.
 PASSING = ("load",)
+KINDS_OF_NOISE = ("noise", "attack")
 
 
 def main() -> int:
@@ -325,6 +326,27 @@ def render_initialisation(result) -> str:
     )
 
 
+def render_robustness(result) -> str:
+    """Render robustness.json."""
+    radii = [f"{radius:g}" for radius in result["arguments"]["radii"]]
+    heads = ["fit", "clean", "seconds"]
+    heads += [f"{kind}, radius {radius}" for radius in radii for kind in KINDS_OF_NOISE]
+    rows = []
+    for row in result["results"]:
+        choice = ", ".join(f"{name}={value:g}" for name, value in row["choice"].items())
+        keys = [f"{kind} {radius}" for radius in radii for kind in KINDS_OF_NOISE]
+        shares = [f"{row[key]:.1%}" for key in keys]
+        rows.append(
+            [
+                choice or "default",
+                f"{row['clean']:.1%}",
+                f"{row['seconds']:.1f}",
+                *shares,
+            ]
+        )
+    return write_table(heads, rows)
+
+
 def render_kernels(result) -> str:
     """Render kernels.json."""
     return write_table(
@@ -347,6 +369,7 @@ SECTIONS: dict[str, tuple[str, Callable[[dict], str]]] = {
     "time_to_accuracy": ("Time to an accuracy", render_time_to_accuracy),
     "block_descent": ("Published block descent", render_block_descent),
     "initialisation": ("Lifted weights as a start", render_initialisation),
+    "robustness": ("Noise on the inputs", render_robustness),
     "kernels": ("Kernels", render_kernels),
     "rate": ("Rate of a fit", render_rate),
     "scaling": ("How the time of a fit grows", render_scaling),

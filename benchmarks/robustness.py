@@ -12,9 +12,7 @@ counts as right under attack when it is right after every step. ``--starts`` and
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from pathlib import Path
 from statistics import mean
 
 import peers
@@ -34,9 +32,7 @@ def main() -> int:
     """Run the benchmark; the exit status is 1 without PyTorch or the data."""
     args = parse_arguments()
     peers.use_threads(args.threads)
-    machine = peers.describe_machine(args.threads)
-    for key, text in machine.items():
-        print(f"{key:<10} {text}")
+    machine = peers.print_machine(args.threads)
     if not peers.has_torch():
         print("\nPyTorch is not installed: there is no attack.", file=sys.stderr)
         return 1
@@ -57,18 +53,13 @@ def main() -> int:
     for choice in CHOICES:
         rows.append(measure(choice, X, split.y_train, X_test, split.y_test, args))
         print_row(rows[-1])
-    if args.json:
-        report = {"machine": machine, "arguments": vars(args), "results": rows}
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1, default=str) + "\n")
+    peers.write_json(args.json, machine, args, deviation=deviation, results=rows)
     return 0
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = peers.make_parser(__doc__, "10,000 images, one seed, 200 attacked")
     add = parser.add_argument
     add("--data", choices=("mnist", "fashion_mnist"), default="mnist", help="data set")
     add("--radii", type=float, nargs="+", default=[0.5, 1.0, 1.5], help="of the noise")
@@ -76,10 +67,10 @@ def parse_arguments() -> argparse.Namespace:
     add("--steps", type=int, default=20, help="of the attack (default: 20)")
     add("--starts", type=int, default=1, help="of the attack; further ones are random")
     add("--seeds", type=int, default=3, help="fits of each kind (default: 3)")
-    add("--threads", type=int, default=2, help="threads (default: 2)")
     add("--rows", type=int, help="use the first ROWS training images only")
-    add("--json", type=Path, metavar="JSON", help="write all measurements here")
     args = parser.parse_args()
+    if args.quick:
+        args.rows, args.seeds, args.images = 10_000, 1, 200
     counts = (args.images, args.steps, args.starts, args.seeds, args.threads)
     if min(counts) < 1 or min(args.radii) <= 0:
         parser.error("counts must be at least 1 and radii positive")
