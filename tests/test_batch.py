@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
@@ -159,6 +160,19 @@ def test_early_stopping_keeps_the_best_sweep(digits):
         *digits, test_size=0.1, stratify=digits[1], random_state=0
     )
     assert clf.score(X_val, y_val) == pytest.approx(max(scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("sizes", "activation"), [((50,), "relu"), ((100, 100), "softplus")]
+)
+def test_almost_no_ridge_leaves_the_blocks_solvable(dtype, sizes, activation):
+    # Weights that grow without bound make Gram matrices of few directions.
+    X, y = load_iris(return_X_y=True)
+    clf = fit(
+        X.astype(dtype), y, sizes, activation=activation, alpha=1e-4, max_iter=100
+    )
+    assert clf.score(X.astype(dtype), y) > 0.95
 
 
 @pytest.mark.parametrize("solver", ["stochastic", "batch"])
