@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 NOTEBOOKS = sorted(Path(__file__).parents[1].joinpath("notebooks").glob("*.ipynb"))
-PICTURES = {"01_quickstart": 4, "02_inside_a_sweep": 6, "03_beyond_backprop": 8}
+PICTURES = {"01_quickstart": 4, "02_inside_a_sweep": 6, "03_beyond_backprop": 13}
 
 
 def test_all_are_known():
