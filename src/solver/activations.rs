@@ -15,6 +15,12 @@ use crate::activation::{ActivationKind, Divergence, Moments, Tie};
 use crate::real::Real;
 use crate::spec::Options;
 
+/// Most relative change of r in a step: while the weights are random, its curvature says little of what
+/// lies far off.
+const MOST_CHANGE: f64 = 0.02;
+/// Size of r below which a change counts as one of this size; a threshold may be 0.
+const LEAST_SIZE: f64 = 0.1;
+
 /// Activations and what ties lifted variables to them.
 #[derive(Debug)]
 pub(super) struct Activations<T> {
@@ -125,6 +131,10 @@ impl<T: Real> Activations<T> {
                 continue;
             };
             motion.velocity = momentum * motion.velocity + clip * motion.step;
+            let most = MOST_CHANGE * r.abs().max(LEAST_SIZE);
+            if rate * motion.velocity.abs() > most {
+                motion.velocity = most.copysign(motion.velocity) / rate;
+            }
             let target = r - rate * motion.velocity;
             if let Some((low, high)) = self.kinds[l].coordinate_range()
                 && !(low..=high).contains(&target)
