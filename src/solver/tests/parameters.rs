@@ -93,26 +93,38 @@ fn parameters_follow_the_heavy_ball() {
     let value = |activations: &Activations<f64>| activations.kinds()[0].coordinate().unwrap();
     let close = |got: f64, expected: f64| assert!((got - expected).abs() <= 1e-14, "{got} not {expected}");
 
-    let length = activations.solve(moments(0.2, 2.0), 10.0, 0.75);
-    close(length, 2.0 * 2.0 / (4.0 * 2.0));
+    let length = activations.solve(moments(0.02, 2.0), 10.0, 0.75);
+    close(length, 0.2 * 0.2 / (4.0 * 2.0));
     activations.advance(0.5, 0.5, 0.8);
-    let velocity = 0.8 * 2.0 / (4.0 * 2.0);
+    let velocity = 0.8 * 0.2 / (4.0 * 2.0);
     close(value(&activations), 1.0 - 0.5 * velocity);
-    activations.solve(moments(-0.1, 6.0), 10.0, 0.75);
+    activations.solve(moments(-0.01, 6.0), 10.0, 0.75);
     activations.advance(0.5, 0.5, 1.0);
-    let second = 0.5 * velocity - 1.0 / (4.0 * 3.0);
+    let second = 0.5 * velocity - 0.1 / (4.0 * 3.0);
     close(value(&activations), 1.0 - 0.5 * velocity - 0.5 * second);
 
-    // Beyond the range: the end, from which only a gradient that points inside moves it.
+    // A fiftieth a step, and no more momentum than that.
+    let start = value(&activations);
     activations.solve(moments(1e3, 1.0), 10.0, 0.0);
     activations.advance(1.0, 0.9, 1.0);
+    close(value(&activations), 0.98 * start);
+    activations.solve(moments(0.0, 1.0), 10.0, 0.0);
+    activations.advance(1.0, 0.5, 1.0);
+    close(value(&activations), 0.97 * start);
+
+    // The end of the range, from which only a gradient that points inside moves it.
+    for _ in 0..300 {
+        activations.solve(moments(1e3, 1.0), 10.0, 0.0);
+        activations.advance(1.0, 0.9, 1.0);
+    }
     close(value(&activations), 0.0);
     close(activations.solve(moments(1e3, 1.0), 10.0, 0.0), 0.0);
     activations.advance(1.0, 0.9, 1.0);
     close(value(&activations), 0.0);
     activations.solve(moments(-0.4, 1.0), 10.0, 0.0);
     activations.advance(1.0, 0.9, 1.0);
-    close(value(&activations), 1.0);
+    // Near 0, a change counts as one of 0.1.
+    close(value(&activations), 0.02 * 0.1);
 
     // Nothing is known of a parameter that touches nothing.
     activations.restore(&options.activations);
