@@ -5,7 +5,7 @@
 //! | parameter | default | rationale |
 //! |---|---|---|
 //! | `learn_activation` | no | the activation is a choice; where it is in doubt its parameter can be learned |
-//! | `alpha` | see [`auto_alpha`] | divided by n, as in scikit-learn: small tables want a penalty in proportion to 1/n, large sets more |
+//! | `alpha` | see [`auto_alpha`] | divided by n, as in scikit-learn: small tables want a penalty in proportion to 1/n, large sets more; to classify by few features, whose noise a network can fit less, less will do (`benchmarks/defaults.py`) |
 //! | `penalties` | ridge | nothing beyond alpha |
 //! | `solver` | batch for classes of up to [`TINY`] samples unless a batch size, a step, a penalty or noise is chosen, else stochastic | a little more accurate there, with better probabilities; the stochastic one is faster |
 //! | `penalty_weight` | 10; 3 in the batch solver for more than [`NARROW`] features | λ: large enough that an activation block moves x by a small step, small enough for single precision; the batch solver, whose lifted variables move with the weights, wants them looser |
@@ -244,7 +244,7 @@ impl Spec {
         };
         // Where it is asked for, a sample of weight 2 counts as two samples.
         let count = self.total_weight.filter(|_| self.solver == Solver::Batch).unwrap_or(n as f64);
-        let alpha = self.alpha.unwrap_or_else(|| auto_alpha(count));
+        let alpha = self.alpha.unwrap_or_else(|| auto_alpha(count, d, self.loss));
         let penalties = penalties(&self.penalties, self.hidden_layer_sizes.len() + 1, count)?;
         require(alpha >= 0.0 && alpha.is_finite(), "alpha", alpha, "finite and at least 0")?;
         let penalty_weight = self.penalty_weight.unwrap_or(match solver {
@@ -404,9 +404,14 @@ pub fn auto_batch_size(n: usize, max_iter: usize) -> usize {
 /// Samples up to which a data set counts as small.
 const SMALL: f64 = 5000.0;
 
-/// Ridge penalty before division by n: 3 up to 5,000 samples, then growing with √n.
-pub fn auto_alpha(n: f64) -> f64 {
-    3.0 * (n / SMALL).sqrt().max(1.0)
+/// Features from which on a classifier needs the whole ridge penalty.
+const MANY_FEATURES: f64 = 15.0;
+
+/// Ridge penalty before division by n: 3 up to 5,000 samples, then growing with √n; for classes of fewer
+/// than 15 features in proportion to their number, down to a tenth.
+pub fn auto_alpha(n: f64, d: usize, loss: LossKind) -> f64 {
+    let share = if loss.is_regression() { 1.0 } else { (d as f64 / MANY_FEATURES).clamp(0.1, 1.0) };
+    3.0 * share * (n / SMALL).sqrt().max(1.0)
 }
 
 /// Passes over the data: 30 up to 5,000 samples, then falling with √n to no fewer than 6.

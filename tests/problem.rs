@@ -399,6 +399,18 @@ fn automatic_choices_are_valid_and_given_ones_kept() {
 
 /// The more curved the loss, the shorter the step.
 #[test]
+fn automatic_alpha_follows_samples_and_few_features() {
+    let alpha = liftnet::spec::auto_alpha;
+    let classes = LossKind::Softmax;
+    assert_eq!(alpha(100.0, 15, classes), 3.0);
+    assert_eq!(alpha(5000.0, 784, classes), 3.0);
+    assert!((alpha(100.0, 5, classes) - 1.0).abs() < 1e-12);
+    assert!((alpha(100.0, 1, classes) - 0.3).abs() < 1e-12, "a tenth at least");
+    assert!((alpha(20_000.0, 784, classes) - 6.0).abs() < 1e-12);
+    assert_eq!(alpha(100.0, 2, LossKind::Squared), 3.0);
+}
+
+#[test]
 fn automatic_steps_follow_batch_and_loss() {
     let rate = liftnet::spec::auto_learning_rate;
     let absolute = LossKind::Absolute { smoothing: 0.05 };

@@ -15,6 +15,7 @@ from sklearn.metrics import log_loss
 from sklearn.tree import DecisionTreeClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import defaults
 import memory
 import peers
 import rate
@@ -395,3 +396,30 @@ def test_no_path_writes_no_file(tmp_path, monkeypatch):
     peers.write_json(tmp_path / "a" / "b.json", {"x": "y"}, SimpleNamespace(n=1), c=[2])
     content = json.loads((tmp_path / "a" / "b.json").read_text())
     assert content == {"machine": {"x": "y"}, "arguments": {"n": 1}, "c": [2]}
+
+
+def test_the_study_of_defaults_draws_the_same_tables_of_its_sizes():
+    drawn = list(defaults.draw_tables(12, 3))
+    for (name, X, y), (_, again, labels) in zip(
+        drawn, defaults.draw_tables(12, 3), strict=True
+    ):
+        assert_array_equal(X, again)
+        assert_array_equal(y, labels)
+        assert X.shape[0] in defaults.ROWS, name
+        assert X.shape[1] in defaults.FEATURES, name
+        assert len(np.unique(y)) in defaults.CLASSES, name
+    other = next(defaults.draw_tables(1, 4))
+    assert other[1].shape != drawn[0][1].shape or (other[1] != drawn[0][1]).any()
+
+
+def test_the_study_of_defaults_summarises_by_features():
+    def row(features, points, ratio):
+        own = {"accuracy": 0.5, "log_loss": 2.0}
+        one = {"accuracy": 0.5 + points / 100, "log_loss": 2.0 * ratio}
+        return {"shape": (100, features), "scores": {"auto": own, "1.0": one}}
+
+    rows = [row(2, 1.0, 0.5), row(8, 3.0, 2.0), row(40, -1.0, 4.0)]
+    summary = defaults.summarise(rows, "1.0")
+    assert list(summary) == ["2 to 8 features", "17 to 80"]
+    assert summary["2 to 8 features"] == (2, pytest.approx(2.0), pytest.approx(1.0))
+    assert summary["17 to 80"] == (1, pytest.approx(-1.0), pytest.approx(4.0))

@@ -71,7 +71,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     alpha : float or "auto", default="auto"
         Strength of the ridge penalty on the weights, divided by the number of samples
         when added to the loss. "auto" is 3 for up to 5,000 samples and grows with the
-        square root of their number beyond. The first layer is penalised in the
+        square root of their number beyond; for fewer than 15 features it is less in
+        proportion, down to a tenth for one. The first layer is penalised in the
         coordinates of the input map, in which its metric is the identity.
     penalty : str, None, or sequence of these, default=None
         Penalty on the weights beyond ``alpha``, or the set that they are held in; one
