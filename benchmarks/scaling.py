@@ -120,6 +120,13 @@ def print_exponents(slopes) -> None:
         print(f"{title:<12}{cells}")
 
 
+def write_size(size) -> str:
+    """Return a size in at most five characters: 512, 2,048, 10k, 1M."""
+    if size >= 1e6:
+        return f"{size / 1e6:g}M"
+    return f"{size / 1e3:g}k" if size >= 1e4 else f"{size:,.0f}"
+
+
 def draw_figure(results, threads, path) -> None:
     """Draw seconds against size, a panel for each quantity, both axes logarithmic."""
     import matplotlib
@@ -136,10 +143,12 @@ def draw_figure(results, threads, path) -> None:
         sizes = [point["size"] for point in result["points"]]
         for count, color in zip(threads, colors, strict=False):
             seconds = [point[count] for point in result["points"]]
-            panel.plot(sizes, seconds, color=color, marker="o", label=f"{count} thr.")
+            panel.plot(
+                sizes, seconds, color=color, marker="o", label=f"threads: {count}"
+            )
         panel.set(xscale="log", yscale="log", xlabel=axis)
         panel.set_xticks(sizes)
-        panel.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+        panel.xaxis.set_major_formatter(lambda size, _: write_size(size))
         panel.xaxis.set_minor_locator(ticker.NullLocator())
         panel.grid(alpha=0.25)
     panels[0, 0].set_ylabel("seconds of a fit, two passes")
