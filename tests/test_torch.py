@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402 - after the check that there is one
 
-from liftnet.torch import from_torch, to_torch  # noqa: E402
+from liftnet.torch import Exp, from_torch, to_torch  # noqa: E402
 
 # Its small products crawl on many threads of a busy machine.
 torch.set_num_threads(1)
@@ -95,6 +95,16 @@ def test_every_activation_has_a_module_that_computes_it(activation):
         array[:] = array.ndim - 1  # weights 1, intercepts 0
     got = to_torch(clf)(torch.from_numpy(z[:, None])).detach().numpy()[:, 0]
     assert_allclose(got, clf.decision_function(z[:, None]), rtol=1e-12, atol=1e-13)
+
+
+def test_logits_in_single_precision(digits, activation):
+    X, y = digits[0].astype(np.float32), digits[1]
+    clf = quick(hidden_layer_sizes=(32, 16), activation=activation).fit(X, y)
+    with torch.no_grad():
+        got = to_torch(clf)(torch.from_numpy(X)).numpy()
+    expected = clf.decision_function(X)
+    scale = max(1, np.abs(expected).max())
+    assert_allclose(got, expected, rtol=0, atol=1e-5 * scale)
 
 
 def test_method_of_the_estimator(iris):
@@ -260,6 +270,203 @@ def test_training_goes_on_in_pytorch(iris, classes):
     assert len(set(losses)) == 5
 
 
+# What the module returns, and how many logits two classes have
+
+
+def outputs(module, X):
+    """What a module returns for a matrix."""
+    with torch.no_grad():
+        return module(torch.tensor(np.asarray(X))).numpy()
+
+
+def counts(outputs):
+    """Inputs, and counts that follow them."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 4))
+    y = rng.poisson(np.exp(X[:, :outputs] + 1)).astype(float)
+    return X, y[:, 0] if outputs == 1 else y
+
+
+def quick_regressor(loss="squared_error", outputs=1):
+    """Return a fitted regressor and its inputs."""
+    X, y = counts(outputs)
+    params = {"hidden_layer_sizes": (7, 5), "max_iter": 3, "random_state": 0}
+    return LiftedMLPRegressor(loss=loss, **params).fit(X, y), X
+
+
+@pytest.mark.parametrize("binary", ["one", "two"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_head_that_gives_probabilities(iris, classes, binary):
+    X, y = data(iris, classes, np.float64)
+    clf = quick().fit(X, y)
+    module = clf.to_torch(head="softmax", binary=binary)
+    got, expected = outputs(module, X), clf.predict_proba(X)
+    if (classes, binary) == (2, "one"):
+        assert isinstance(module[-1], nn.Sigmoid)
+        expected = expected[:, 1:]
+    else:
+        assert isinstance(module[-1], nn.Softmax)
+    assert_allclose(got, expected, rtol=1e-12)
+    assert not any(isinstance(part, nn.Softmax | nn.Sigmoid) for part in clf.to_torch())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_two_logits_of_two_classes(iris, dtype):
+    X, y = data(iris, 2, dtype)
+    clf = quick().fit(X, y)
+    logits = outputs(clf.to_torch(binary="two"), X)
+    assert logits.shape == (100, 2)
+    one = outputs(clf.to_torch(), X)[:, 0]
+    rtol = 8 * np.finfo(dtype).eps
+    assert_allclose(logits[:, 1] - logits[:, 0], one, rtol=rtol, atol=rtol)
+    assert_array_equal(logits[:, 0], -logits[:, 1])
+    assert_array_equal(logits.argmax(axis=1), clf.predict(X))
+    # Halves are exact: not one bit of the weights is lost.
+    back = from_torch(clf.to_torch(binary="two"))
+    assert_array_equal(back.coefs_[-1], clf.coefs_[-1])
+    assert_array_equal(back.predict_proba(X), clf.predict_proba(X))
+
+
+def test_two_logits_are_trained_by_cross_entropy(iris):
+    X, y = data(iris, 2, np.float32)
+    clf = quick(max_iter=1).fit(X, y)
+    modules = clf.to_torch(), clf.to_torch(binary="two")
+    inputs, targets = torch.from_numpy(X), torch.from_numpy(y)
+    one = nn.functional.binary_cross_entropy_with_logits(
+        modules[0](inputs)[:, 0], targets.float()
+    )
+    two = nn.functional.cross_entropy(modules[1](inputs), targets)
+    assert two.item() == pytest.approx(one.item(), rel=1e-5)
+    one.backward()
+    two.backward()
+    # The same gradient for the first layer, so that training goes the same way.
+    assert_allclose(modules[1][0].weight.grad, modules[0][0].weight.grad, atol=1e-6)
+
+
+def test_more_classes_have_a_logit_each_either_way(iris):
+    clf = quick().fit(*iris)
+    one, two = clf.to_state_dict(), clf.to_state_dict(binary="two")
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("outputs_", [1, 2])
+def test_head_that_gives_predictions(loss, outputs_):
+    reg, X = quick_regressor(loss, outputs_)
+    module = reg.to_torch(head="predictions")
+    assert isinstance(module[-1], Exp) == (loss == "poisson")
+    assert_allclose(
+        outputs(module, X), reg.predict(X).reshape(-1, outputs_), rtol=1e-10, atol=1e-10
+    )
+    back = from_torch(module, task="regression", loss=loss)
+    assert_array_equal(back.predict(X), reg.predict(X))
+
+
+def test_several_labels_at_once():
+    # Each output is the logit of a label by itself.
+    clf = from_torch(sequential(4, 6, 3))
+    clf.out_activation_ = "logistic"
+    X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    module = clf.to_torch(head="softmax")
+    expected = 1 / (1 + np.exp(-clf._logits(X)))
+    assert_allclose(outputs(module, X), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"exclude each other, but .* has 3 labels"):
+        clf.to_torch(binary="two")
+
+
+def test_heads_that_make_no_sense(iris):
+    clf, (reg, _) = quick().fit(*iris), quick_regressor()
+    for estimator, head, own in [
+        (clf, "predictions", "softmax"),
+        (clf, "sigmoid", "softmax"),
+        (reg, "softmax", "predictions"),
+        (reg, None, "predictions"),
+    ]:
+        name = type(estimator).__name__
+        match = f"head must be 'logits' or '{own}' for a {name}, got {head!r}"
+        with pytest.raises(ValueError, match=match):
+            estimator.to_torch(head=head)
+    for call in reg.to_torch, reg.to_state_dict:
+        with pytest.raises(ValueError, match="'two' is for classifiers, not for a Lif"):
+            call(binary="two")
+        with pytest.raises(ValueError, match="binary must be 'one' or 'two', got 2"):
+            call(binary=2)
+
+
+@pytest.mark.parametrize("binary", ["one", "two"])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("head", ["logits", "softmax"])
+def test_every_form_comes_back(iris, classes, head, binary):
+    X, y = data(iris, classes, np.float64)
+    clf = quick().fit(X, y)
+    back = from_torch(clf.to_torch(head=head, binary=binary))
+    assert_array_equal(back.predict_proba(X), clf.predict_proba(X))
+    back.set_params(max_iter=1, learning_rate_init=1e-9, random_state=0).fit(X, y)
+    assert_allclose(back.predict_proba(X), clf.predict_proba(X), atol=1e-4)
+
+
+def test_a_head_of_log_probabilities_is_left_out():
+    module = sequential(4, 6, 3)
+    X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    expected = from_torch(module).predict_proba(X)
+    for head in nn.LogSoftmax(dim=1), nn.Softmax(dim=-1):
+        clf = from_torch(nn.Sequential(module, nn.Dropout(), head, nn.Identity()))
+        assert_array_equal(clf.predict_proba(X), expected)
+
+
+@pytest.mark.parametrize(
+    ("loss", "head"), [("huber", Exp()), ("poisson", nn.Sigmoid())]
+)
+def test_head_that_a_regressor_has_not(loss, head):
+    module = nn.Sequential(nn.Linear(4, 1), head)
+    match = (
+        f"ends with .* after 1 outputs, which a LiftedMLPRegressor with loss='{loss}'"
+    )
+    with pytest.raises(ValueError, match=match):
+        from_torch(module, task="regression", loss=loss)
+
+
+@pytest.mark.parametrize("binary", ["one", "two"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_state_dict_without_pytorch(iris, activation, classes, binary):
+    X, y = data(iris, classes, np.float32)
+    clf = quick(activation=activation).fit(X, y)
+    state = clf.to_state_dict(binary=binary)
+    for head in "logits", "softmax":
+        module = clf.to_torch(head=head, binary=binary)
+        expected = outputs(module, X)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.fill_(np.nan)
+        tensors = {name: torch.from_numpy(array) for name, array in state.items()}
+        result = module.load_state_dict(tensors, strict=True)
+        assert not result.missing_keys and not result.unexpected_keys
+        assert_array_equal(outputs(module, X), expected)
+    assert {array.dtype for array in state.values()} == {np.dtype(np.float32)}
+    for array in state.values():
+        array[:] = 0  # copies
+    assert clf.coefs_[0].any()
+
+
+# The compilers of PyTorch
+
+
+def test_compiled_and_exported(iris, activation):
+    X, y = data(iris, 3, np.float32)
+    clf = quick(activation=activation).fit(X, y)
+    module, inputs = clf.to_torch(head="softmax").eval(), torch.from_numpy(X)
+    expected = outputs(module, X)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(module, backend="aot_eager", fullgraph=True)(inputs)
+    assert_allclose(compiled.numpy(), expected, rtol=1e-5, atol=1e-5)
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(module, (inputs,), dynamic_shapes=(batch,))
+    part = program.module()(inputs[:37]).detach().numpy()
+    assert_allclose(part, expected[:37], rtol=1e-5, atol=1e-5)
+
+
 # From PyTorch
 
 
@@ -365,9 +572,25 @@ BROKEN = {
         lambda: nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Tanh(), nn.Linear(3, 3)),
         r"Tanh\(\) must stand between two Linear",
     ),
-    "softmax": (
-        lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1)),
-        "must end with a Linear layer .* but ends with softmax",
+    "softmax of one": (
+        lambda: nn.Sequential(nn.Linear(4, 1), nn.Softmax(dim=1)),
+        r"ends with Softmax\(dim=1\) after 1 outputs, which a LiftedMLPClassifier",
+    ),
+    "softmax over rows at the end": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=0)),
+        r"ends with Softmax\(dim=0\) after 3 outputs",
+    ),
+    "several sigmoids": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.Sigmoid()),
+        r"ends with Sigmoid\(\) after 3 outputs, which a LiftedMLPClassifier cannot",
+    ),
+    "rates of classes": (
+        lambda: nn.Sequential(nn.Linear(4, 3), Exp()),
+        r"ends with Exp\(\) after 3 outputs, which a LiftedMLPClassifier cannot",
+    ),
+    "two heads": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1), nn.Softmax(dim=1)),
+        r"Softmax\(dim=1\) must stand between two Linear",
     ),
     "softmax over rows": (
         lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=0), nn.Linear(3, 2)),

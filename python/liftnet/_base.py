@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from liftnet import _core
+from liftnet import _core, _export
 from liftnet._threads import n_threads, physical_memory
 
 
@@ -387,7 +387,7 @@ class LiftedMLPBase(BaseEstimator):
             X, self.coefs_, self.intercepts_, self.activations_, n_threads(self.n_jobs)
         )
 
-    def to_torch(self, dtype=None, device=None):
+    def to_torch(self, dtype=None, device=None, *, head="logits", binary="one"):
         """Export the network to PyTorch.
 
         Parameters
@@ -396,14 +396,53 @@ class LiftedMLPBase(BaseEstimator):
             Type of the parameters; that of ``coefs_`` by default.
         device : torch.device or str, default=None
             Where to put them; PyTorch's default device by default.
+        head : {"logits", "softmax", "predictions"}, default="logits"
+            What the module returns: logits, of a classifier probabilities by "softmax"
+            (one column, that of ``classes_[1]``, for the one logit of two classes), of
+            a regressor "predictions". A regressor's logits are its predictions, or with
+            the Poisson loss their logarithms.
+        binary : {"one", "two"}, default="one"
+            Logits of two classes: one, as ``BCEWithLogitsLoss`` takes it, or two, as
+            ``CrossEntropyLoss`` does, which give the same probabilities.
 
         Returns
         -------
         module : torch.nn.Sequential
-            Trainable; takes raw inputs (scaling is folded into the first layer) and
-            returns logits: of a regressor the predictions, or with the Poisson loss
-            their logarithms. A new copy, which shares no memory with the estimator.
+            Trainable; takes raw inputs (scaling is folded into the first layer). A new
+            copy, which shares no memory with the estimator.
+
+        Raises
+        ------
+        ValueError
+            For a head or a number of logits that the estimator cannot have.
+        ImportError
+            Without PyTorch.
         """
         from liftnet.torch import to_torch
 
-        return to_torch(self, dtype=dtype, device=device)
+        return to_torch(self, dtype=dtype, device=device, head=head, binary=binary)
+
+    def to_state_dict(self, *, binary="one"):
+        """Parameters as PyTorch names and shapes them, without PyTorch.
+
+        ``{name: torch.from_numpy(array) for ...}`` is what ``load_state_dict`` of the
+        module takes that :meth:`to_torch` makes, whatever its head.
+
+        Parameters
+        ----------
+        binary : {"one", "two"}, default="one"
+            Logits of two classes, as for :meth:`to_torch`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            "0.weight" of shape (n_out, n_in), "0.bias" of shape (n_out,), "2.weight",
+            ..., for every other module is an activation. Copies, in the precision of
+            ``coefs_``.
+
+        Raises
+        ------
+        ValueError
+            For a number of logits that the estimator cannot have.
+        """
+        return _export.state_dict(self, binary)

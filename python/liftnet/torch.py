@@ -12,13 +12,19 @@ except ImportError as error:  # pragma: no cover - depends on the environment
         "liftnet.torch needs PyTorch; install it with: pip install 'liftnet[torch]'"
     ) from error
 
-from sklearn.utils.validation import check_is_fitted
-
-from liftnet import _core
+from liftnet import _core, _export
 from liftnet._classifier import LiftedMLPClassifier
 from liftnet._regressor import LiftedMLPRegressor
 
-__all__ = ["Arctan", "HardSigmoid", "Sign", "Step", "from_torch", "to_torch"]
+__all__ = [
+    "Arctan",
+    "Exp",
+    "HardSigmoid",
+    "Sign",
+    "Step",
+    "from_torch",
+    "to_torch",
+]
 
 
 class Arctan(nn.Module):
@@ -27,6 +33,14 @@ class Arctan(nn.Module):
     def forward(self, z):
         """Return arctan(z)."""
         return torch.atan(z)
+
+
+class Exp(nn.Module):
+    """The exponential, elementwise: from logarithms of rates to rates."""
+
+    def forward(self, z):
+        """Return exp(z)."""
+        return torch.exp(z)
 
 
 class HardSigmoid(nn.Module):
@@ -126,7 +140,16 @@ _NOTATIONS = {
 }
 
 
-def to_torch(estimator, dtype=None, device=None):
+# What makes the module that follows the last layer.
+_HEADS = {
+    "identity": lambda: [],
+    "softmax": lambda: [nn.Softmax(dim=1)],
+    "logistic": lambda: [nn.Sigmoid()],
+    "exp": lambda: [Exp()],
+}
+
+
+def to_torch(estimator, dtype=None, device=None, *, head="logits", binary="one"):
     """Export a fitted estimator as a trainable PyTorch module.
 
     Parameters
@@ -137,32 +160,47 @@ def to_torch(estimator, dtype=None, device=None):
         Type of the parameters; that of ``coefs_`` by default.
     device : torch.device or str, default=None
         Where to put them; PyTorch's default device by default.
+    head : {"logits", "softmax", "predictions"}, default="logits"
+        What the module returns. "logits" is what losses are trained on. "softmax" is
+        for classifiers: probabilities, by ``Softmax(dim=1)``, or by ``Sigmoid`` where
+        each output is a logit by itself. "predictions" is for regressors: with the
+        Poisson loss ``Exp`` makes rates of their logarithms, all others have none.
+    binary : {"one", "two"}, default="one"
+        Logits of two classes: "one", the log-odds of ``classes_[1]``, as
+        ``BCEWithLogitsLoss`` takes it, or "two", minus and plus half of it, as
+        ``CrossEntropyLoss`` does, with the same probabilities. More classes have one
+        logit each either way.
 
     Returns
     -------
     module : torch.nn.Sequential
-        ``Linear, activation, ..., Linear``. Weights have PyTorch's shape (out, in).
-        Takes raw inputs and returns logits, one column for two classes; of a regressor
-        the predictions, or with the Poisson loss their logarithms. A new copy, which
-        shares no memory with the estimator. "step" and "sign" become ``Step`` and
-        ``Sign``: the true jump forward, the gradient of a clip backward.
+        ``Linear, activation, ..., Linear``, and what ``head`` adds. Weights have
+        PyTorch's shape (out, in). Takes raw inputs. A new copy, which shares no memory
+        with the estimator. "step" and "sign" become ``Step`` and ``Sign``: the true
+        jump forward, the gradient of a clip backward.
+
+    Raises
+    ------
+    ValueError
+        For a head or a number of logits that the estimator cannot have.
     """
-    check_is_fitted(estimator)
+    pairs = _export.layers(estimator, binary)
+    head = _HEADS[_export.link(estimator, head, binary)]()
     if dtype is None:
         dtype = _tensor(estimator.coefs_[0][:0]).dtype
     if device is None:
         device = torch.empty(0).device
-    layers = []
-    for coef, intercept in zip(estimator.coefs_, estimator.intercepts_, strict=True):
-        if layers:
-            layers.append(_module(estimator.activations_[len(layers) // 2]))
+    parts = []
+    for coef, intercept in pairs:
+        if parts:
+            parts.append(_module(estimator.activations_[len(parts) // 2]))
         # skip_init leaves PyTorch's generator, and so the user's seed, untouched.
         linear = nn.utils.skip_init(nn.Linear, *coef.shape, dtype=dtype, device=device)
         with torch.no_grad():
             linear.weight.copy_(_tensor(coef.T))
             linear.bias.copy_(_tensor(intercept))
-        layers.append(linear)
-    return nn.Sequential(*layers)
+        parts.append(linear)
+    return nn.Sequential(*parts, *head)
 
 
 def _module(activation):
@@ -184,7 +222,10 @@ def from_torch(module, *, task="classification", classes=None, **params):
     module : torch.nn.Module
         ``nn.Sequential`` (possibly nested) of ``Linear`` layers with activations
         between them, each of its own kind if wanted. ``Flatten`` and ``Dropout`` are
-        passed over. The last is a ``Linear`` layer: the module must return logits.
+        passed over. The last is a ``Linear`` layer that returns logits. What makes
+        probabilities or rates of these may follow and is left out, for ``predict`` and
+        the losses bring their own: ``Softmax``, ``LogSoftmax``, or after one output
+        ``Sigmoid``; with ``loss="poisson"`` :class:`Exp`.
     task : {"classification", "regression"}, default="classification"
         What the outputs are: logits of classes, or predictions. For
         ``loss="poisson"`` the latter are logarithms of rates.
@@ -209,7 +250,7 @@ def from_torch(module, *, task="classification", classes=None, **params):
     """
     if task not in ("classification", "regression"):
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
-    linears, names = _read(module)
+    linears, names, head = _read(module)
     # One name where one says it all, as an estimator is usually given it.
     activation = names[0] if len(set(names)) == 1 else names or "relu"
     hidden = tuple(linear.out_features for linear in linears[:-1])
@@ -234,6 +275,7 @@ def from_torch(module, *, task="classification", classes=None, **params):
         if linears[-1].out_features == 2:
             coefs[-1] = np.diff(coefs[-1], axis=1)
             intercepts[-1] = np.diff(intercepts[-1])
+    _check_head(head, estimator, linears[-1].out_features)
     estimator.activations_ = estimator._chosen_activations = estimator._activations()
     estimator.n_features_in_ = linears[0].in_features
     estimator.n_layers_ = len(linears) + 1
@@ -274,16 +316,39 @@ def _numpy(parameter):
     return parameter.detach().to(device="cpu", dtype=dtype, copy=True).numpy()
 
 
+def _check_head(head, estimator, n_outputs):
+    """Refuse a last module that does not make of logits what the estimator does."""
+    if head is None:
+        return
+    if isinstance(head, nn.Softmax | nn.LogSoftmax):
+        links = ["softmax", "logistic"] if n_outputs > 1 and head.dim in (1, -1) else []
+    elif isinstance(head, nn.Sigmoid):
+        links = ["logistic"] if n_outputs == 1 else []
+    else:
+        links = ["exp"]
+    if estimator.out_activation_ not in links:
+        loss = getattr(estimator, "loss", None)
+        kind = type(estimator).__name__ + ("" if loss is None else f" with {loss=}")
+        raise ValueError(
+            f"the module ends with {head} after {n_outputs} outputs, which a {kind} "
+            "cannot take over; leave it out"
+        )
+
+
 def _read(module):
-    """Linear layers and the activations between them."""
+    """Linear layers, the activations between them, and the head if there is one."""
     linears, names = [], []
-    for part in _leaves(module):
+    passed_over = (nn.Dropout, nn.Flatten, nn.Identity)
+    parts = [part for part in _leaves(module) if not isinstance(part, passed_over)]
+    head = None
+    if any(isinstance(part, nn.Linear) for part in parts[-2:-1]):
+        if isinstance(parts[-1], nn.Softmax | nn.LogSoftmax | nn.Sigmoid | Exp):
+            head = parts.pop()
+    for part in parts:
         if isinstance(part, nn.Linear):
             if len(linears) > len(names):
                 names.append("identity")
             linears.append(part)
-        elif isinstance(part, (nn.Dropout, nn.Flatten, nn.Identity)):
-            continue
         else:
             name = _activation_name(part)
             if len(names) != len(linears) - 1:
@@ -299,7 +364,7 @@ def _read(module):
     for before, after in pairwise(linears):
         if before.out_features != after.in_features:
             raise ValueError(f"{before} and {after} do not fit together")
-    return linears, names
+    return linears, names, head
 
 
 def _leaves(module):
