@@ -5,8 +5,9 @@ of its own, and training is block-coordinate descent over convex sub-problems, w
 no back-propagation. The estimators follow scikit-learn's interface;
 ``activations()`` lists what the hidden layers may be made of.
 
-``liftnet.datasets`` loads data sets; ``liftnet.torch`` hands networks over to and
-from PyTorch. Neither is imported here.
+``load`` reads an estimator that its method ``save`` wrote. ``liftnet.datasets`` loads
+data sets; ``liftnet.torch`` hands networks over to and from PyTorch. Neither is
+imported here.
 """
 
 from importlib.metadata import version as _version
@@ -14,7 +15,14 @@ from importlib.metadata import version as _version
 from liftnet._activations import activations
 from liftnet._classifier import LiftedMLPClassifier
 from liftnet._regressor import LiftedMLPRegressor
+from liftnet._save import load
 
 __version__ = _version("liftnet")
 
-__all__ = ["LiftedMLPClassifier", "LiftedMLPRegressor", "__version__", "activations"]
+__all__ = [
+    "LiftedMLPClassifier",
+    "LiftedMLPRegressor",
+    "__version__",
+    "activations",
+    "load",
+]

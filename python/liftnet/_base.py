@@ -446,3 +446,39 @@ class LiftedMLPBase(BaseEstimator):
             For a number of logits that the estimator cannot have.
         """
         return _export.state_dict(self, binary)
+
+    def save(self, path):
+        """Write the fitted estimator to a file, from which ``liftnet.load`` reads it.
+
+        The file is in the format safetensors: weights and record of the fit as arrays,
+        the rest as JSON. It holds no code, unlike a pickle, and the same estimator
+        makes the same bytes. Saved are the parameters, what ``predict`` and
+        ``warm_start`` need, and the record of the fit.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write, by custom with the ending ".safetensors". One of that name is
+            replaced once the new one is complete.
+
+        Raises
+        ------
+        ValueError
+            When a fitted attribute has been set to what no fit would leave, or
+            ``classes_`` are neither numbers nor strings.
+        TypeError
+            For an instance of a subclass.
+        OSError
+            When the file cannot be written.
+        ImportError
+            Without safetensors.
+
+        Warns
+        -----
+        UserWarning
+            For a parameter that is no plain data, such as a ``RandomState``: its
+            default is saved.
+        """
+        from liftnet._save import save
+
+        save(self, path)

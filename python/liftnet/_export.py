@@ -1,4 +1,9 @@
-"""What the ways out of liftnet share: the forms of the output."""
+"""What the ways out of liftnet share: the forms of the output, files that are whole."""
+
+import os
+import secrets
+import shutil
+from pathlib import Path
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -92,3 +97,36 @@ def state_dict(estimator, binary="one"):
         for index, pair in enumerate(layers(estimator, binary))
         for name, array in zip(("weight", "bias"), pair, strict=True)
     }
+
+
+def write(path, data):
+    """Write a file such that whoever reads sees the old one or all of the new one.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to make or replace.
+    data : bytes
+        All of its contents.
+    """
+    target = Path(os.path.realpath(path))  # a link stays one
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        target.write_bytes(data)  # a pipe or a device is not to be replaced
+        return
+    temporary = target.with_name(f".liftnet-{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                if target.is_file():
+                    shutil.copymode(target, temporary)
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink()
+                raise
+    except OSError as error:
+        # The caller knows nothing of the temporary file.
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
