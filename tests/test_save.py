@@ -721,6 +721,8 @@ def test_missing_packages_are_explained():
         for call in (
             lambda: clf.save("model"),
             lambda: liftnet.load("model"),
+            clf.to_onnx,
+            lambda: __import__("liftnet.onnx"),
         ):
             try:
                 call()
@@ -735,4 +737,6 @@ def test_missing_packages_are_explained():
     assert run.stdout.splitlines() == [
         f"saving and loading need safetensors; {hint}",
         f"saving and loading need safetensors; {hint}",
+        f"liftnet.onnx needs onnx; {hint}",
+        f"liftnet.onnx needs onnx; {hint}",
     ]

@@ -6,8 +6,8 @@ no back-propagation. The estimators follow scikit-learn's interface;
 ``activations()`` lists what the hidden layers may be made of.
 
 ``load`` reads an estimator that its method ``save`` wrote. ``liftnet.datasets`` loads
-data sets; ``liftnet.torch`` hands networks over to and from PyTorch. Neither is
-imported here.
+data sets; ``liftnet.torch`` hands networks over to and from PyTorch, ``liftnet.onnx``
+to ONNX. None of the three is imported here.
 """
 
 from importlib.metadata import version as _version

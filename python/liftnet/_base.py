@@ -447,6 +447,33 @@ class LiftedMLPBase(BaseEstimator):
         """
         return _export.state_dict(self, binary)
 
+    def to_onnx(self, path=None):
+        """Export the network to ONNX.
+
+        Parameters
+        ----------
+        path : str or path-like, default=None
+            File to write as well; one of that name is replaced.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            Takes raw inputs "X" in the precision of ``coefs_``, any number of rows.
+            Returns what scikit-learn's models do that skl2onnx converts: "label" and
+            "probabilities", a matrix, of a classifier, "variable" of a regressor. See
+            :func:`liftnet.onnx.to_onnx`.
+
+        Raises
+        ------
+        ValueError
+            For labels that ONNX does not have, or more than 2 GiB of weights.
+        ImportError
+            Without onnx.
+        """
+        from liftnet.onnx import to_onnx
+
+        return to_onnx(self, path)
+
     def save(self, path):
         """Write the fitted estimator to a file, from which ``liftnet.load`` reads it.
 
