@@ -545,6 +545,15 @@ def test_outputs_of_a_regressor_and_of_two_classes(folder):
             liftnet.load(path)
 
 
+def test_a_parameter_that_was_not_there_yet_has_its_default(good, folder):
+    record, arrays = copy.deepcopy(good[:2])
+    del record["parameters"]["max_iter"]
+    write(folder / "older", record, arrays)
+    loaded = liftnet.load(folder / "older")
+    assert loaded.max_iter == "auto"
+    assert loaded.random_state == 0
+
+
 def header(**entries):
     """Bytes of a file that has no arrays but says what it likes."""
     text = json.dumps(entries).encode()

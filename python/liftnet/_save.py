@@ -90,7 +90,8 @@ def load(path):
     -------
     estimator : LiftedMLPClassifier or LiftedMLPRegressor
         As it was saved: with the parameters, weights and record of the fit. It predicts
-        the same bits, and ``warm_start`` goes on from it.
+        the same bits, and ``warm_start`` goes on from it. A parameter that the file
+        does not have, of a liftnet before it, has its default.
 
     Raises
     ------
