@@ -191,6 +191,13 @@ def test_one_after_the_other_on_the_same_axes(plain, full):
     assert sum(legend is not None for legend in legends) == 1
 
 
+def test_one_legend_where_the_right_side_comes_later(plain, full):
+    first = draw(plain, name="first")
+    second = draw(full, metrics=["loss", "score"], name="second", ax=first.ax_)
+    assert first.ax_.get_legend() is None
+    assert labels(second) == ["first", "second, loss", "second, score"]
+
+
 def test_a_later_line_may_make_the_axis_logarithmic():
     def display(values):
         return ConvergenceDisplay(histories={str(values): {"loss": values}})
@@ -206,6 +213,9 @@ def test_axes_that_share_x_elsewhere_are_left_alone(plain):
     display = draw(plain, metrics=["loss", "score"], ax=top)
     assert display.right_ax_ not in (top, bottom)
     assert not bottom.get_lines()
+    # Nor is the twin of another one taken.
+    below = draw(plain, metrics=["loss", "score"], ax=bottom)
+    assert below.right_ax_ is not display.right_ax_
 
 
 def test_plot_draws_other_quantities_of_the_same_record(full):

@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from liftnet import _core
+from liftnet._html import NetworkHTMLMixin
 from liftnet._threads import n_threads, physical_memory
 
 
@@ -28,7 +29,9 @@ def _in_64_bits(value):
     return int(min(value, 2**62)) if isinstance(value, Integral) else value
 
 
-class LiftedMLPBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LiftedMLPBase(
+    NetworkHTMLMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Parameters, validation and training common to the lifted estimators."""
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
