@@ -168,6 +168,13 @@ def test_wide_layers_are_abbreviated():
     assert {"8", "9", "1,000,000"} <= set(texts(svg))
 
 
+def test_names_cannot_break_the_drawing():
+    names = ['<a href="x">', "b & 'c'"]
+    svg = ElementTree.fromstring(network_svg([1, 1], names, ["<"], ['"']))
+    assert svg.get("aria-label") == """network: <a href="x"> 1, b & 'c' 1"""
+    assert {*names, "<", '"'} <= set(texts(svg))
+
+
 def test_all_is_inside_the_picture():
     names = [f"feature {k} with a very long name" for k in range(30)]
     svg = ElementTree.fromstring(
