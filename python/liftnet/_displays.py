@@ -626,8 +626,51 @@ def _make_legend(ax, right):
             side.get_legend().remove()
     if len(handles) == 1 and handles[0].get_label() == ax.get_ylabel():
         return None
-    place = "best" if right is None else "center right"
+    place = "best" if right is None else _empty_corner(ax, right, handles)
     return sides[-1].legend(handles=handles, loc=place)
+
+
+def _empty_corner(ax, right, handles):
+    """Find where a legend hides the least of either side; Matplotlib looks at one."""
+    for side in (ax, right):
+        side.autoscale_view()  # otherwise put off until the figure is drawn
+    # Its size in shares of the axes, from that of its letters.
+    letter = 0.6 * _letter_size()
+    size = ax.get_window_extent().size * 72 / ax.figure.dpi
+    longest = max(len(handle.get_label()) for handle in handles)
+    box = np.array([longest + 8, 2.5 * len(handles) + 1]) * letter / size
+    width, height = box
+    covered = {}
+    for across in ("right", "center", "left"):
+        for upright in ("upper", "center", "lower"):
+            # Axes run from 0 to 1, the legend stands a little off their rim.
+            low_x = {"left": 0.02, "center": 0.5 - width / 2, "right": 0.98 - width}
+            low_y = {"lower": 0.02, "center": 0.5 - height / 2, "upper": 0.98 - height}
+            corner = np.array([low_x[across], low_y[upright]])
+            place = f"{upright} {across}".replace("center center", "center")
+            covered[place] = sum(
+                _share_within(line, side, corner, corner + box)
+                for side in (ax, right)
+                for line in side.get_lines()
+            )
+    return min(covered, key=covered.get)
+
+
+def _letter_size():
+    """Size of the letters of a legend, in points."""
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+
+    return FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
+
+
+def _share_within(line, ax, low, high):
+    """Share of a line, as it is drawn, inside a box in the coordinates of the axes."""
+    path = (line.get_transform() - ax.transAxes).transform(line.get_xydata())
+    path = path[np.isfinite(path).all(axis=1)]
+    along = np.linspace(0, len(path) - 1, 400)
+    dense = np.column_stack([np.interp(along, range(len(path)), c) for c in path.T])
+    return np.mean((dense >= low).all(axis=1) & (dense <= high).all(axis=1))
 
 
 def _image_shape(shape, n_features):
