@@ -198,6 +198,21 @@ def test_one_legend_where_the_right_side_comes_later(plain, full):
     assert labels(second) == ["first", "second, loss", "second, score"]
 
 
+@pytest.mark.parametrize("corner", [0, 1])
+def test_the_legend_of_two_sides_hides_no_line(corner):
+    # Losses along the top and scores in the lower half of one side.
+    passes = np.arange(60)
+    score = np.where((passes < 30) == corner, 0.8 + 0.001 * (passes % 2), 0.1)
+    history = {"loss": np.r_[0.0, np.ones(59)], "score": np.r_[0.0, 1.0, score]}
+    display = ConvergenceDisplay(histories={None: history})
+    display.plot(metrics=["loss", "score"])
+    display.figure_.draw_without_rendering()
+    box = display.legend_.get_window_extent()
+    for line in display.lines_:
+        points = line.get_transform().transform(line.get_xydata())
+        assert not any(box.contains(*point) for point in points)
+
+
 def test_a_later_line_may_make_the_axis_logarithmic():
     def display(values):
         return ConvergenceDisplay(histories={str(values): {"loss": values}})

@@ -198,6 +198,18 @@ def test_all_is_inside_the_picture():
     assert len(labels) == 6
 
 
+def test_names_of_neighbours_do_not_touch():
+    name = "soft_threshold(threshold=0.25)"
+    svg = ElementTree.fromstring(network_svg([3] * 4, [name] * 4))
+    ends = {}
+    for text in svg.iter(f"{SVG}text"):
+        half = 0.3 * float(text.get("font-size")) * len(text.text)
+        x, y = float(text.get("x")), text.get("y")
+        assert x - half > ends.get(y, 0)
+        ends[y] = x + half
+    assert len(ends) == 3  # size, name, parameter
+
+
 def test_it_takes_the_colours_of_the_page():
     svg = drawing(LiftedMLPClassifier((3,)))
     for text in svg.iter(f"{SVG}text"):
