@@ -8,9 +8,15 @@ nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
+pytest.importorskip("pandas")
 
 NOTEBOOKS = sorted(Path(__file__).parents[1].joinpath("notebooks").glob("*.ipynb"))
-PICTURES = {"01_quickstart": 4, "02_inside_a_sweep": 6, "03_beyond_backprop": 13}
+PICTURES = {
+    "01_quickstart": 4,
+    "02_inside_a_sweep": 6,
+    "03_beyond_backprop": 13,
+    "05_a_real_table": 7,
+}
 
 
 def test_all_are_known():

@@ -3,7 +3,8 @@
 Every activation is the argmin of a convex problem, every layer's output a variable
 of its own, and training is block-coordinate descent over convex sub-problems, with
 no back-propagation. The estimators follow scikit-learn's interface;
-``activations()`` lists what the hidden layers may be made of.
+``activations()`` lists what the hidden layers may be made of, and the displays draw
+what an estimator recorded and learned.
 
 ``load`` reads an estimator that its method ``save`` wrote. ``liftnet.datasets`` loads
 data sets; ``liftnet.torch`` hands networks over to and from PyTorch, ``liftnet.onnx``
@@ -14,12 +15,15 @@ from importlib.metadata import version as _version
 
 from liftnet._activations import activations
 from liftnet._classifier import LiftedMLPClassifier
+from liftnet._displays import ConvergenceDisplay, FeatureMapDisplay
 from liftnet._regressor import LiftedMLPRegressor
 from liftnet._save import load
 
 __version__ = _version("liftnet")
 
 __all__ = [
+    "ConvergenceDisplay",
+    "FeatureMapDisplay",
     "LiftedMLPClassifier",
     "LiftedMLPRegressor",
     "__version__",

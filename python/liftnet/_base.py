@@ -4,7 +4,11 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -16,6 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from liftnet import _core, _export
+from liftnet._html import NetworkHTMLMixin
 from liftnet._threads import n_threads, physical_memory
 
 
@@ -24,7 +29,9 @@ def _in_64_bits(value):
     return int(min(value, 2**62)) if isinstance(value, Integral) else value
 
 
-class LiftedMLPBase(BaseEstimator):
+class LiftedMLPBase(
+    NetworkHTMLMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Parameters, validation and training common to the lifted estimators."""
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
@@ -386,6 +393,115 @@ class LiftedMLPBase(BaseEstimator):
         return _core.decision_function(
             X, self.coefs_, self.intercepts_, self.activations_, n_threads(self.n_jobs)
         )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def transform(self, X):
+        """Activations of the last hidden layer: what the output layer sees.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_units)
+            In the precision of ``coefs_``, or in the container that ``set_output``
+            asks for, with the names of :meth:`get_feature_names_out`.
+
+        Raises
+        ------
+        ValueError
+            Without hidden layers.
+
+        See Also
+        --------
+        hidden_activations : The same for any hidden layer.
+        """
+        return self.hidden_activations(X)
+
+    def hidden_activations(self, X, layer=-1):
+        """Activations of a hidden layer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+        layer : int, default=-1
+            Which one, counted as ``activations_`` is: from 0, or from the end.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_units)
+            In the precision of ``coefs_``.
+
+        Raises
+        ------
+        ValueError
+            Without hidden layers, or for a layer that the network does not have.
+        """
+        check_is_fitted(self)
+        n_hidden = self._n_hidden("hidden activations need")
+        if not isinstance(layer, Integral):
+            raise TypeError(f"layer must be an integer, got {layer!r}")
+        if not -n_hidden <= layer < n_hidden:
+            raise ValueError(
+                f"layer must be within [{-n_hidden}, {n_hidden - 1}] for "
+                f"{n_hidden} hidden layers, got {layer}"
+            )
+        X = self._validate_X(X, reset=False, dtype=self.coefs_[0].dtype)
+        depth = int(layer) % n_hidden + 1
+        # The network up to that layer, and the identity for an output layer. Sums of
+        # one value and zeros are exact.
+        n_units = self.coefs_[depth].shape[0]
+        return _core.decision_function(
+            X,
+            [*self.coefs_[:depth], np.eye(n_units, dtype=X.dtype)],
+            [*self.intercepts_[:depth], np.zeros(n_units, dtype=X.dtype)],
+            self.activations_[:depth],
+            n_threads(self.n_jobs),
+        )
+
+    def _n_hidden(self, purpose):
+        """Count the hidden layers; at least one is needed for the purpose."""
+        if not self.activations_:
+            raise ValueError(
+                f"{purpose} a hidden layer, but {type(self).__name__} was fitted "
+                "without any (hidden_layer_sizes is empty)"
+            )
+        return len(self.activations_)
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns of :meth:`transform`.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Only compared with the names seen in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of str, shape (n_units,)
+            The name of the class in lower case and a number, as in
+            "liftedmlpclassifier0".
+
+        Raises
+        ------
+        ValueError
+            Without hidden layers.
+        """
+        check_is_fitted(self)
+        self._n_hidden("names of hidden units need")
+        return super().get_feature_names_out(input_features)
+
+    @property
+    def _n_features_out(self):
+        # It must not raise: scikit-learn's view in notebooks reads all attributes.
+        return self.coefs_[-1].shape[0]
 
     def to_torch(self, dtype=None, device=None, *, head="logits", binary="one"):
         """Export the network to PyTorch.
