@@ -29,6 +29,7 @@ use super::held_out::HeldOut;
 use super::history::History;
 use super::memory::check_memory;
 use super::noise::InputNoise;
+use super::output_block::keep_below_constant;
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::start::{fold, start};
@@ -106,6 +107,7 @@ pub fn batch<T: Real>(
 
     let (mut layers, mut activations) = (descent.layers, descent.lifted.activations);
     progress.restore_best(&mut layers, &mut activations);
+    keep_below_constant(&mut layers, &activations, data, problem, options, None)?;
     Ok(Solution {
         network: fold(&layers, activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,

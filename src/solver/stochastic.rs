@@ -22,6 +22,7 @@ use super::history::History;
 use super::layers::Layer;
 use super::memory::check_memory;
 use super::noise::InputNoise;
+use super::output_block::keep_below_constant;
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::safeguard::Safeguard;
@@ -194,6 +195,10 @@ pub fn stochastic<T: Real>(
         layer.tighten(1.0);
         layer.project()?;
     }
+    // What that pass gave tells nothing of a network from before or after it.
+    let ended = validation.is_none() && matches!(status, Status::MaxIter | Status::Converged);
+    let running = progress.loss_curve.last().copied().filter(|_| ended);
+    keep_below_constant(&mut layers, &batch.activations, data, problem, options, running)?;
     Ok(Solution {
         network: fold(&layers, batch.activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,

@@ -1,0 +1,330 @@
+//! The output layer's block at the plain activations, and the bound that it gives to every fit.
+//!
+//! ```text
+//! min over W, b:  F(W, b) = mean_i s_i ℓ(y_i, Wᵀx_i + b) + (α/2)‖W‖² + P(W)
+//! ```
+//!
+//! with x_i what a prediction sees of sample i in the last hidden layer, or its mapped inputs. F is
+//! convex, and F(0, b) is the loss of a constant prediction: solved from there or from the trained
+//! weights, whichever is better, the block leaves a network no worse than the best constant.
+//!
+//! Runs end above it when they are cut short, when wild settings leave hardly a rate, and when the
+//! lifted activations are not those of the network (step and sign).
+//!
+//! Without P by [`SmoothRegression`]; with it by majorise–minimise steps, which keep constraints
+//! exactly. A set that leaves out W = 0 allows no constant prediction; the start is then the allowed W
+//! nearest to 0. Noise on the inputs does not count: it does not move a constant prediction.
+
+use super::activations::Activations;
+use super::layers::Layer;
+use super::memory::spare_memory;
+use super::pass::Data;
+use crate::activation::Tie;
+use crate::error::{Error, Result};
+use crate::kernel::Stopping;
+use crate::kernel::best_constant::{Constant, best_constant};
+use crate::kernel::smooth_regression::{Affine, LogitLoss, SmoothRegression};
+use crate::linalg::{Threads, add_upper_gram, mirror, product};
+use crate::loss::Loss;
+use crate::problem::Problem;
+use crate::real::Real;
+use crate::spec::Options;
+use ndarray::{Array1, Array2, Axis, s};
+use rayon::prelude::*;
+
+/// Samples of one task.
+const ROWS: usize = 256;
+/// Multiply-adds of a forward pass of all samples below which it is always worth its time.
+const CHEAP: usize = 1 << 27;
+/// A share of the constant's loss so low that the loss over the last pass tells enough.
+const FAR_BELOW: f64 = 0.5;
+/// Relative residual, and iterations at most, of the smooth block.
+const TOLERANCE: f64 = 1e-5;
+const MOST_ITERATIONS: usize = 100;
+/// Majorise–minimise steps of a block with a penalty, at most; they end when one gains less than this
+/// share.
+const MOST_STEPS: usize = 300;
+const LEAST_GAIN: f64 = 1e-7;
+/// Factor on a curvature that was tried out beyond which no step is taken.
+const MOST_CAUTION: f64 = 1e12;
+/// Samples from which the block is solved at least, however little memory there is.
+const LEAST_ROWS: usize = 1024;
+
+/// Solves the output block of a network that is worse than the best constant prediction.
+///
+/// `running` is the loss over the last pass, penalties included, where the network is that of its end:
+/// for large data and far below the constant's loss it saves looking. Returns F where the block was
+/// solved.
+///
+/// # Errors
+/// [`Error::Factorisation`] when LAPACK fails in a penalty.
+pub(super) fn keep_below_constant<'a, T: Real>(
+    layers: &'a mut [Layer<T>],
+    activations: &'a Activations<T>,
+    data: Data<'a, '_, T>,
+    problem: &Problem<'_, T>,
+    options: &Options,
+    running: Option<f64>,
+) -> Result<Option<f64>> {
+    let Some((output, hidden)) = layers.split_last_mut() else { return Ok(None) };
+    let block = OutputBlock::new(hidden, activations.ties(), data, options);
+    let constant = block.best_constant(output);
+    let cheap = block.multiply_adds(output).saturating_mul(data.inputs.nrows()) <= CHEAP;
+    if !cheap && running.is_some_and(|loss| loss < FAR_BELOW * constant.loss) {
+        return Ok(None);
+    }
+    let value = block.value(output)?;
+    if value < constant.loss {
+        return Ok(None);
+    }
+    block.solve(output, value, &constant, spare_memory(problem, options)).map(Some)
+}
+
+/// The layers below, as they stand, and what the block is made of.
+struct OutputBlock<'a, 't, T> {
+    hidden: &'a [Layer<T>],
+    ties: &'a [Tie<T>],
+    data: Data<'a, 't, T>,
+    loss: Box<dyn Loss<T>>,
+    ridge: f64,
+}
+
+impl<'a, 't, T: Real> OutputBlock<'a, 't, T> {
+    fn new(hidden: &'a [Layer<T>], ties: &'a [Tie<T>], data: Data<'a, 't, T>, options: &Options) -> Self {
+        Self { hidden, ties, data, loss: options.loss.make(), ridge: options.ridge }
+    }
+
+    fn best_constant(&self, output: &Layer<T>) -> Constant {
+        best_constant(&*self.loss, self.data.targets, self.data.weights, output.weights.ncols())
+    }
+
+    /// Of one sample's forward pass.
+    fn multiply_adds(&self, output: &Layer<T>) -> usize {
+        self.hidden.iter().chain([output]).map(|layer| layer.weights.len()).sum()
+    }
+
+    /// Inputs of the output layer for some samples, with trailing ones, `(rows, n_inputs + 1)`.
+    fn inputs(&self, rows: &[usize]) -> Array2<T> {
+        let mut inputs = self.data.inputs.select(Axis(0), rows);
+        for (layer, tie) in self.hidden.iter().zip(self.ties) {
+            let units = layer.weights.ncols();
+            let mut z = Array2::zeros((rows.len(), units));
+            product(T::one(), inputs.view(), layer.weights.view(), T::zero(), z.view_mut(), Threads::One);
+            inputs = Array2::ones((rows.len(), units + 1));
+            for (z, mut x) in z.rows().into_iter().zip(inputs.rows_mut()) {
+                if let (Some(z), Some(x)) = (z.as_slice(), x.as_slice_mut()) {
+                    tie.apply(z, &mut x[..units]);
+                }
+            }
+        }
+        inputs
+    }
+
+    /// F over all samples.
+    fn value(&self, output: &mut Layer<T>) -> Result<f64> {
+        let n = self.data.inputs.nrows();
+        let weights = output.weights.view();
+        let parts: Vec<f64> = (0..n.div_ceil(ROWS))
+            .into_par_iter()
+            .map(|chunk| {
+                let rows: Vec<usize> = (chunk * ROWS..((chunk + 1) * ROWS).min(n)).collect();
+                let inputs = self.inputs(&rows);
+                let mut logits = Array2::zeros((rows.len(), weights.ncols()));
+                product(T::one(), inputs.view(), weights, T::zero(), logits.view_mut(), Threads::One);
+                let each = rows.iter().zip(logits.rows_mut());
+                each.map(|(&row, mut logits)| {
+                    let value = logits
+                        .as_slice_mut()
+                        .map_or(T::zero(), |z| self.loss.value_and_gradient(self.data.targets, row, z));
+                    self.weight(row) * value.f64()
+                })
+                .sum()
+            })
+            .collect();
+        Ok(parts.iter().sum::<f64>() / n as f64 + output.penalty(self.ridge, Threads::All)?)
+    }
+
+    fn weight(&self, row: usize) -> f64 {
+        self.data.weights.map_or(1.0, |weights| weights[row].f64())
+    }
+
+    /// Leaves the best of the trained weights, of which `value` is F, the constant prediction and the
+    /// solution of the block from the better of these; returns its F. With too little `memory` for the
+    /// activations of all samples the block is solved on some, spread evenly.
+    fn solve(&self, output: &mut Layer<T>, value: f64, constant: &Constant, memory: u64) -> Result<f64> {
+        let mut best = (value, output.weights.clone());
+        self.make_constant(output, constant)?;
+        self.keep_better(output, &mut best)?;
+        output.restore(&best.1);
+        let samples = Samples::new(self, output, memory);
+        let solved = match output.is_penalised() {
+            true => samples.descend(output),
+            false => samples.regress(output),
+        };
+        match solved {
+            Ok(()) => self.keep_better(output, &mut best)?,
+            // Activations beyond what a factor can be made of: the better start stands.
+            Err(Error::Factorisation { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        output.restore(&best.1);
+        Ok(best.0)
+    }
+
+    /// Takes note of the layer if it is no worse than the best so far, or that is not a number.
+    fn keep_better(&self, output: &mut Layer<T>, best: &mut (f64, Array2<T>)) -> Result<()> {
+        let value = self.value(output)?;
+        if output.is_finite() && (value <= best.0 || best.0.is_nan()) {
+            *best = (value, output.weights.clone());
+        }
+        Ok(())
+    }
+
+    fn make_constant(&self, output: &mut Layer<T>, constant: &Constant) -> Result<()> {
+        let mut weights = Array2::zeros(output.weights.raw_dim());
+        let last = weights.nrows() - 1;
+        weights.row_mut(last).iter_mut().zip(&constant.logits).for_each(|(b, &logit)| *b = T::of(logit));
+        output.restore(&weights);
+        output.project()
+    }
+}
+
+/// Inputs of the output layer for the samples that the block is solved on.
+struct Samples<'b, 'a, 't, T> {
+    block: &'b OutputBlock<'a, 't, T>,
+    rows: Vec<usize>,
+    /// With trailing ones, `(rows, n_inputs + 1)`.
+    inputs: Array2<T>,
+    /// Sum 1.
+    weights: Array1<T>,
+}
+
+impl<'b, 'a, 't, T: Real> Samples<'b, 'a, 't, T> {
+    fn new(block: &'b OutputBlock<'a, 't, T>, output: &Layer<T>, memory: u64) -> Self {
+        let (width, outputs) = output.weights.dim();
+        // Inputs, and of the logits those of a place, of a trial, of the slopes and of a direction.
+        let bytes = (width + 1 + 6 * outputs) * std::mem::size_of::<T>();
+        let most = usize::try_from(memory / bytes as u64).unwrap_or(usize::MAX).max(LEAST_ROWS);
+        let counting = (0..block.data.inputs.nrows()).filter(|&row| block.weight(row) > 0.0);
+        let mut rows: Vec<usize> = counting.collect();
+        let n = rows.len();
+        if n > most {
+            rows = (0..most).map(|i| rows[(i as u128 * n as u128 / most as u128) as usize]).collect();
+        }
+        let mut inputs = Array2::zeros((rows.len(), width));
+        inputs
+            .axis_chunks_iter_mut(Axis(0), ROWS)
+            .into_par_iter()
+            .zip(rows.par_chunks(ROWS))
+            .for_each(|(mut inputs, rows)| inputs.assign(&block.inputs(rows)));
+        let total: f64 = rows.iter().map(|&row| block.weight(row)).sum();
+        let weights = rows.iter().map(|&row| T::of(block.weight(row) / total)).collect();
+        Self { block, rows, inputs, weights }
+    }
+
+    /// Solves the block of a layer with nothing but the ridge.
+    fn regress(&self, output: &mut Layer<T>) -> Result<()> {
+        let n_inputs = self.inputs.ncols() - 1;
+        let x = self.inputs.slice(s![.., ..n_inputs]);
+        let problem = SmoothRegression::new(x, Some(self.weights.view()), self.block.ridge, true)?;
+        let start = Affine {
+            coef: output.weights.slice(s![..n_inputs, ..]).to_owned(),
+            intercept: output.weights.row(n_inputs).to_owned(),
+        };
+        let stopping = Stopping::new(TOLERANCE, MOST_ITERATIONS);
+        let (solution, _) = problem.solve(self, start, stopping)?;
+        let mut weights = output.weights.clone();
+        weights.slice_mut(s![..n_inputs, ..]).assign(&solution.coef);
+        weights.row_mut(n_inputs).assign(&solution.intercept);
+        output.restore(&weights);
+        Ok(())
+    }
+
+    /// Majorise–minimise steps, none of which raises F over these samples.
+    fn descend(&self, output: &mut Layer<T>) -> Result<()> {
+        let gram = self.gram();
+        let bounded = self.block.loss.curvature_bound().f64().is_finite();
+        let (mut value, mut gradient) = self.evaluate(output)?;
+        let mut caution = 1.0;
+        for _ in 0..MOST_STEPS {
+            let weights = output.weights.clone();
+            output.gradient.assign(&gradient);
+            let curvature = caution * self.curvature_bound();
+            let (next, _) = output.majorised_step(gram.view(), curvature, self.block.ridge, Threads::All)?;
+            output.restore(&next);
+            let (reached, slope) = self.evaluate(output)?;
+            if reached <= value {
+                let gain = value - reached;
+                (value, gradient) = (reached, slope);
+                if gain <= LEAST_GAIN * value.abs() {
+                    break;
+                }
+                continue;
+            }
+            output.restore(&weights);
+            caution *= 4.0;
+            if bounded || caution > MOST_CAUTION {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// mean x xᵀ.
+    fn gram(&self) -> Array2<T> {
+        let mut gram = Array2::zeros((self.inputs.ncols(), self.inputs.ncols()));
+        for (inputs, weights) in
+            self.inputs.axis_chunks_iter(Axis(0), ROWS).zip(self.weights.axis_chunks_iter(Axis(0), ROWS))
+        {
+            let roots = weights.mapv(T::sqrt);
+            let weighted = &inputs * &roots.insert_axis(Axis(1));
+            add_upper_gram(T::one(), weighted.view(), gram.view_mut(), Threads::All);
+        }
+        mirror(&mut gram);
+        gram
+    }
+
+    /// F over these samples, and the gradient of all of it but P.
+    fn evaluate(&self, output: &mut Layer<T>) -> Result<(f64, Array2<T>)> {
+        let mut slopes = Array2::zeros((self.rows.len(), output.weights.ncols()));
+        product(
+            T::one(),
+            self.inputs.view(),
+            output.weights.view(),
+            T::zero(),
+            slopes.view_mut(),
+            Threads::All,
+        );
+        let mut value = 0.0;
+        for (i, mut z) in slopes.rows_mut().into_iter().enumerate() {
+            let weight = self.weights[i];
+            if let Some(z) = z.as_slice_mut() {
+                value += weight.f64() * self.value_and_gradient(i, z);
+            }
+            z.map_inplace(|v| *v *= weight);
+        }
+        product(
+            T::one(),
+            self.inputs.t(),
+            slopes.view(),
+            T::zero(),
+            output.gradient.view_mut(),
+            Threads::All,
+        );
+        output.add_ridge(self.block.ridge);
+        Ok((value + output.penalty(self.block.ridge, Threads::All)?, output.gradient.clone()))
+    }
+}
+
+impl<T: Real> LogitLoss<T> for Samples<'_, '_, '_, T> {
+    fn value_and_gradient(&self, row: usize, logits: &mut [T]) -> f64 {
+        let OutputBlock { loss, data, .. } = self.block;
+        loss.value_and_gradient(data.targets, self.rows[row], logits).f64()
+    }
+
+    fn curvature_bound(&self) -> f64 {
+        let bound = self.block.loss.curvature_bound().f64();
+        // That of a rate of 1, which standardised counts have on average.
+        if bound.is_finite() { bound } else { 1.0 }
+    }
+}
