@@ -27,7 +27,7 @@ use super::control::{Control, PassReport, Status};
 use super::descent::{Descent, Step};
 use super::held_out::HeldOut;
 use super::history::History;
-use super::memory::check_memory;
+use super::memory::{check_memory, spare_memory};
 use super::noise::InputNoise;
 use super::output_block::keep_below_constant;
 use super::pass::{Batch, Data, Totals};
@@ -107,7 +107,8 @@ pub fn batch<T: Real>(
 
     let (mut layers, mut activations) = (descent.layers, descent.lifted.activations);
     progress.restore_best(&mut layers, &mut activations);
-    keep_below_constant(&mut layers, &activations, data, problem, options, None)?;
+    let memory = spare_memory(problem, options);
+    keep_below_constant(&mut layers, &activations, data, options, memory, None, status)?;
     Ok(Solution {
         network: fold(&layers, activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,

@@ -8,16 +8,18 @@
 //! convex, and F(0, b) is the loss of a constant prediction: solved from there or from the trained
 //! weights, whichever is better, the block leaves a network no worse than the best constant.
 //!
-//! Runs end above it when they are cut short, when wild settings leave hardly a rate, and when the
-//! lifted activations are not those of the network (step and sign).
+//! Runs end above it when they are cut short, or when wild settings leave hardly a rate. The batch
+//! solver trains other output weights than a network that jumps needs: those for the lifted variables of
+//! its stand-ins (hard_tanh for sign). There the block is solved in any case.
 //!
 //! Without P by [`SmoothRegression`]; with it by majorise–minimise steps, which keep constraints
 //! exactly. A set that leaves out W = 0 allows no constant prediction; the start is then the allowed W
-//! nearest to 0. Noise on the inputs does not count: it does not move a constant prediction.
+//! nearest to 0. A run that was interrupted, and a robust one, whose output weights must withstand noise,
+//! get the constant prediction in the place of a solution.
 
 use super::activations::Activations;
+use super::control::Status;
 use super::layers::Layer;
-use super::memory::spare_memory;
 use super::pass::Data;
 use crate::activation::Tie;
 use crate::error::{Error, Result};
@@ -26,9 +28,8 @@ use crate::kernel::best_constant::{Constant, best_constant};
 use crate::kernel::smooth_regression::{Affine, LogitLoss, SmoothRegression};
 use crate::linalg::{Threads, add_upper_gram, mirror, product};
 use crate::loss::Loss;
-use crate::problem::Problem;
 use crate::real::Real;
-use crate::spec::Options;
+use crate::spec::{Options, Solver};
 use ndarray::{Array1, Array2, Axis, s};
 use rayon::prelude::*;
 
@@ -40,7 +41,7 @@ const CHEAP: usize = 1 << 27;
 const FAR_BELOW: f64 = 0.5;
 /// Relative residual, and iterations at most, of the smooth block.
 const TOLERANCE: f64 = 1e-5;
-const MOST_ITERATIONS: usize = 100;
+const MOST_ITERATIONS: usize = 60;
 /// Majorise–minimise steps of a block with a penalty, at most; they end when one gains less than this
 /// share.
 const MOST_STEPS: usize = 300;
@@ -50,47 +51,65 @@ const MOST_CAUTION: f64 = 1e12;
 /// Samples from which the block is solved at least, however little memory there is.
 const LEAST_ROWS: usize = 1024;
 
-/// Solves the output block of a network that is worse than the best constant prediction.
+/// Leaves the network no worse than the best constant prediction on the data that it was trained on:
+/// solves the output block where it is, or where the network jumps and the lifted one does not.
 ///
-/// `running` is the loss over the last pass, penalties included, where the network is that of its end:
-/// for large data and far below the constant's loss it saves looking. Returns F where the block was
-/// solved.
+/// `memory` is what the solution may take, in bytes; `running` the loss over the last pass, penalties included, where the network is that of its end:
+/// for large data and far below the constant's loss it saves looking.
 ///
 /// # Errors
 /// [`Error::Factorisation`] when LAPACK fails in a penalty.
-pub(super) fn keep_below_constant<'a, T: Real>(
-    layers: &'a mut [Layer<T>],
-    activations: &'a Activations<T>,
-    data: Data<'a, '_, T>,
-    problem: &Problem<'_, T>,
+pub(super) fn keep_below_constant<T: Real>(
+    layers: &mut [Layer<T>],
+    activations: &Activations<T>,
+    data: Data<'_, '_, T>,
     options: &Options,
+    memory: u64,
     running: Option<f64>,
-) -> Result<Option<f64>> {
-    let Some((output, hidden)) = layers.split_last_mut() else { return Ok(None) };
+    status: Status,
+) -> Result<()> {
+    let Some((output, hidden)) = layers.split_last_mut() else { return Ok(()) };
     let block = OutputBlock::new(hidden, activations.ties(), data, options);
     let constant = block.best_constant(output);
+    let may_solve = status != Status::Interrupted && options.input_noise == 0.0;
+    let jumps = options.solver == Solver::Batch && activations.ties().iter().any(Tie::has_stand_in);
+    let must_solve = jumps && may_solve;
     let cheap = block.multiply_adds(output).saturating_mul(data.inputs.nrows()) <= CHEAP;
-    if !cheap && running.is_some_and(|loss| loss < FAR_BELOW * constant.loss) {
-        return Ok(None);
+    if !(cheap || must_solve) && running.is_some_and(|loss| loss < FAR_BELOW * constant.loss) {
+        return Ok(());
     }
-    let value = block.value(output)?;
-    if value < constant.loss {
-        return Ok(None);
+    let mut best = Best { value: block.value(output)?, weights: output.weights.clone() };
+    let below = best.value < constant.loss;
+    if !below {
+        block.make_constant(output, &constant)?;
+        block.keep_better(output, &mut best)?;
     }
-    block.solve(output, value, &constant, spare_memory(problem, options)).map(Some)
+    if must_solve || (may_solve && !below) {
+        block.solve(output, &mut best, memory)?;
+    }
+    if output.weights != best.weights {
+        output.restore(&best.weights);
+    }
+    Ok(())
+}
+
+/// Output weights and F there.
+struct Best<T> {
+    value: f64,
+    weights: Array2<T>,
 }
 
 /// The layers below, as they stand, and what the block is made of.
-struct OutputBlock<'a, 't, T> {
-    hidden: &'a [Layer<T>],
-    ties: &'a [Tie<T>],
+struct OutputBlock<'b, 'a, 't, T> {
+    hidden: &'b [Layer<T>],
+    ties: &'b [Tie<T>],
     data: Data<'a, 't, T>,
     loss: Box<dyn Loss<T>>,
     ridge: f64,
 }
 
-impl<'a, 't, T: Real> OutputBlock<'a, 't, T> {
-    fn new(hidden: &'a [Layer<T>], ties: &'a [Tie<T>], data: Data<'a, 't, T>, options: &Options) -> Self {
+impl<'b, 'a, 't, T: Real> OutputBlock<'b, 'a, 't, T> {
+    fn new(hidden: &'b [Layer<T>], ties: &'b [Tie<T>], data: Data<'a, 't, T>, options: &Options) -> Self {
         Self { hidden, ties, data, loss: options.loss.make(), ridge: options.ridge }
     }
 
@@ -148,38 +167,33 @@ impl<'a, 't, T: Real> OutputBlock<'a, 't, T> {
         self.data.weights.map_or(1.0, |weights| weights[row].f64())
     }
 
-    /// Leaves the best of the trained weights, of which `value` is F, the constant prediction and the
-    /// solution of the block from the better of these; returns its F. With too little `memory` for the
-    /// activations of all samples the block is solved on some, spread evenly.
-    fn solve(&self, output: &mut Layer<T>, value: f64, constant: &Constant, memory: u64) -> Result<f64> {
-        let mut best = (value, output.weights.clone());
-        self.make_constant(output, constant)?;
-        self.keep_better(output, &mut best)?;
-        output.restore(&best.1);
+    /// Solves the block from the best weights so far, to better ones. With too little `memory` for the
+    /// activations of all samples it is solved on some, spread evenly.
+    fn solve(&self, output: &mut Layer<T>, best: &mut Best<T>, memory: u64) -> Result<()> {
+        output.restore(&best.weights);
         let samples = Samples::new(self, output, memory);
         let solved = match output.is_penalised() {
             true => samples.descend(output),
             false => samples.regress(output),
         };
         match solved {
-            Ok(()) => self.keep_better(output, &mut best)?,
-            // Activations beyond what a factor can be made of: the better start stands.
-            Err(Error::Factorisation { .. }) => {}
-            Err(error) => return Err(error),
+            Ok(()) => self.keep_better(output, best),
+            // Activations that no factor can be made of: what was best stays.
+            Err(Error::Factorisation { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
-        output.restore(&best.1);
-        Ok(best.0)
     }
 
-    /// Takes note of the layer if it is no worse than the best so far, or that is not a number.
-    fn keep_better(&self, output: &mut Layer<T>, best: &mut (f64, Array2<T>)) -> Result<()> {
+    /// Takes the layer's weights where they are better than the best so far, or that has no number.
+    fn keep_better(&self, output: &mut Layer<T>, best: &mut Best<T>) -> Result<()> {
         let value = self.value(output)?;
-        if output.is_finite() && (value <= best.0 || best.0.is_nan()) {
-            *best = (value, output.weights.clone());
+        if output.is_finite() && (value < best.value || best.value.is_nan()) {
+            *best = Best { value, weights: output.weights.clone() };
         }
         Ok(())
     }
 
+    /// Turns the layer into the constant prediction, or what the penalty's set has nearest to it.
     fn make_constant(&self, output: &mut Layer<T>, constant: &Constant) -> Result<()> {
         let mut weights = Array2::zeros(output.weights.raw_dim());
         let last = weights.nrows() - 1;
@@ -190,8 +204,8 @@ impl<'a, 't, T: Real> OutputBlock<'a, 't, T> {
 }
 
 /// Inputs of the output layer for the samples that the block is solved on.
-struct Samples<'b, 'a, 't, T> {
-    block: &'b OutputBlock<'a, 't, T>,
+struct Samples<'s, 'b, 'a, 't, T> {
+    block: &'s OutputBlock<'b, 'a, 't, T>,
     rows: Vec<usize>,
     /// With trailing ones, `(rows, n_inputs + 1)`.
     inputs: Array2<T>,
@@ -199,8 +213,8 @@ struct Samples<'b, 'a, 't, T> {
     weights: Array1<T>,
 }
 
-impl<'b, 'a, 't, T: Real> Samples<'b, 'a, 't, T> {
-    fn new(block: &'b OutputBlock<'a, 't, T>, output: &Layer<T>, memory: u64) -> Self {
+impl<'s, 'b, 'a, 't, T: Real> Samples<'s, 'b, 'a, 't, T> {
+    fn new(block: &'s OutputBlock<'b, 'a, 't, T>, output: &Layer<T>, memory: u64) -> Self {
         let (width, outputs) = output.weights.dim();
         // Inputs, and of the logits those of a place, of a trial, of the slopes and of a direction.
         let bytes = (width + 1 + 6 * outputs) * std::mem::size_of::<T>();
@@ -316,7 +330,7 @@ impl<'b, 'a, 't, T: Real> Samples<'b, 'a, 't, T> {
     }
 }
 
-impl<T: Real> LogitLoss<T> for Samples<'_, '_, '_, T> {
+impl<T: Real> LogitLoss<T> for Samples<'_, '_, '_, '_, T> {
     fn value_and_gradient(&self, row: usize, logits: &mut [T]) -> f64 {
         let OutputBlock { loss, data, .. } = self.block;
         loss.value_and_gradient(data.targets, self.rows[row], logits).f64()

@@ -20,7 +20,7 @@ use super::diagnosis::Diagnosis;
 use super::held_out::HeldOut;
 use super::history::History;
 use super::layers::Layer;
-use super::memory::check_memory;
+use super::memory::{check_memory, spare_memory};
 use super::noise::InputNoise;
 use super::output_block::keep_below_constant;
 use super::pass::{Batch, Data, Totals};
@@ -195,10 +195,11 @@ pub fn stochastic<T: Real>(
         layer.tighten(1.0);
         layer.project()?;
     }
-    // What that pass gave tells nothing of a network from before or after it.
+    // The last pass tells nothing of a network from before or after its end.
     let ended = validation.is_none() && matches!(status, Status::MaxIter | Status::Converged);
     let running = progress.loss_curve.last().copied().filter(|_| ended);
-    keep_below_constant(&mut layers, &batch.activations, data, problem, options, running)?;
+    let memory = spare_memory(problem, options);
+    keep_below_constant(&mut layers, &batch.activations, data, options, memory, running, status)?;
     Ok(Solution {
         network: fold(&layers, batch.activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,
