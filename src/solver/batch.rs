@@ -29,7 +29,7 @@ use super::held_out::HeldOut;
 use super::history::History;
 use super::memory::{check_memory, spare_memory};
 use super::noise::InputNoise;
-use super::output_block::keep_below_constant;
+use super::output_block::{Ending, keep_below_constant};
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::start::{fold, start};
@@ -107,8 +107,9 @@ pub fn batch<T: Real>(
 
     let (mut layers, mut activations) = (descent.layers, descent.lifted.activations);
     progress.restore_best(&mut layers, &mut activations);
-    let memory = spare_memory(problem, options);
-    keep_below_constant(&mut layers, &activations, data, options, memory, None, status)?;
+    let held_out = held_out.as_ref().map(HeldOut::data);
+    let ending = Ending { status, running: None, held_out, memory: spare_memory(problem, options) };
+    keep_below_constant(&mut layers, &activations, data, options, &ending)?;
     Ok(Solution {
         network: fold(&layers, activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,

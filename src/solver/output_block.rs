@@ -13,9 +13,9 @@
 //! its stand-ins (hard_tanh for sign). There the block is solved in any case.
 //!
 //! Without P by [`SmoothRegression`]; with it by majorise–minimise steps, which keep constraints
-//! exactly. A set that leaves out W = 0 allows no constant prediction; the start is then the allowed W
-//! nearest to 0. A run that was interrupted, and a robust one, whose output weights must withstand noise,
-//! get the constant prediction in the place of a solution.
+//! exactly. A set that leaves out W = 0 allows no constant prediction; the allowed W nearest to 0 stands
+//! in. A run that was interrupted, and a robust one, whose output weights must withstand noise, get the
+//! constant prediction in the place of a solution.
 
 use super::activations::Activations;
 use super::control::Status;
@@ -39,23 +39,35 @@ const ROWS: usize = 256;
 const CHEAP: usize = 1 << 27;
 /// A share of the constant's loss so low that the loss over the last pass tells enough.
 const FAR_BELOW: f64 = 0.5;
+/// Share of the constant's loss that a network must gain to be left alone.
+const LEAST_GAIN: f64 = 1e-3;
 /// Relative residual, and iterations at most, of the smooth block.
 const TOLERANCE: f64 = 1e-5;
 const MOST_ITERATIONS: usize = 60;
 /// Majorise–minimise steps of a block with a penalty, at most; they end when one gains less than this
 /// share.
 const MOST_STEPS: usize = 300;
-const LEAST_GAIN: f64 = 1e-7;
+const LEAST_STEP: f64 = 1e-7;
 /// Factor on a curvature that was tried out beyond which no step is taken.
 const MOST_CAUTION: f64 = 1e12;
 /// Samples from which the block is solved at least, however little memory there is.
 const LEAST_ROWS: usize = 1024;
 
+/// A run as it ended.
+pub(super) struct Ending<'a, 't, T> {
+    pub status: Status,
+    /// Loss over the last pass, penalties included, where the network is that of its end: for large data
+    /// and far below the constant's loss it saves looking.
+    pub running: Option<f64>,
+    pub held_out: Option<Data<'a, 't, T>>,
+    /// Bytes that a solution may take.
+    pub memory: u64,
+}
+
 /// Leaves the network no worse than the best constant prediction on the data that it was trained on:
-/// solves the output block where it is, or where the network jumps and the lifted one does not.
-///
-/// `memory` is what the solution may take, in bytes; `running` the loss over the last pass, penalties included, where the network is that of its end:
-/// for large data and far below the constant's loss it saves looking.
+/// solves the output block where it gains next to nothing on that, or where the network jumps and the
+/// lifted one does not. Held-out data choose between the trained weights, if they are better than the
+/// constant, the constant and the solution, by their loss; F does without.
 ///
 /// # Errors
 /// [`Error::Factorisation`] when LAPACK fails in a penalty.
@@ -64,38 +76,52 @@ pub(super) fn keep_below_constant<T: Real>(
     activations: &Activations<T>,
     data: Data<'_, '_, T>,
     options: &Options,
-    memory: u64,
-    running: Option<f64>,
-    status: Status,
+    ending: &Ending<'_, '_, T>,
 ) -> Result<()> {
     let Some((output, hidden)) = layers.split_last_mut() else { return Ok(()) };
-    let block = OutputBlock::new(hidden, activations.ties(), data, options);
+    let loss = options.loss.make();
+    let block = OutputBlock { hidden, ties: activations.ties(), data, loss: &*loss, ridge: options.ridge };
     let constant = block.best_constant(output);
-    let may_solve = status != Status::Interrupted && options.input_noise == 0.0;
+    let may_solve = ending.status != Status::Interrupted && options.input_noise == 0.0;
     let jumps = options.solver == Solver::Batch && activations.ties().iter().any(Tie::has_stand_in);
     let must_solve = jumps && may_solve;
     let cheap = block.multiply_adds(output).saturating_mul(data.inputs.nrows()) <= CHEAP;
-    if !(cheap || must_solve) && running.is_some_and(|loss| loss < FAR_BELOW * constant.loss) {
+    if !(cheap || must_solve) && ending.running.is_some_and(|loss| loss < FAR_BELOW * constant.loss) {
         return Ok(());
     }
-    let mut best = Best { value: block.value(output)?, weights: output.weights.clone() };
-    let below = best.value < constant.loss;
-    if !below {
-        block.make_constant(output, &constant)?;
-        block.keep_better(output, &mut best)?;
+    let loss = block.mean_loss(output);
+    if !must_solve && loss < (1.0 - LEAST_GAIN) * constant.loss {
+        return Ok(());
     }
-    if must_solve || (may_solve && !below) {
-        block.solve(output, &mut best, memory)?;
+    let trained = block.choice(output, ending.held_out)?;
+    block.make_constant(output, &constant)?;
+    let mut choices = vec![block.choice(output, ending.held_out)?];
+    // Without 0 in the set of a penalty, the weights nearest to it may be worse.
+    if loss < constant.loss || trained.value < choices[0].value {
+        choices.push(trained);
     }
-    if output.weights != best.weights {
-        output.restore(&best.weights);
+    choices.sort_by(|a, b| a.value.total_cmp(&b.value));
+    if may_solve {
+        output.restore(&choices[0].weights);
+        if block.solve(output, ending.memory)? {
+            let solution = block.choice(output, ending.held_out)?;
+            if solution.value <= choices[0].value && output.is_finite() {
+                choices.insert(0, solution);
+            }
+        }
+    }
+    // Of equals the first, whose F is least.
+    let chosen = choices.into_iter().min_by(|a, b| a.held_out.total_cmp(&b.held_out));
+    if let Some(chosen) = chosen {
+        output.restore(&chosen.weights);
     }
     Ok(())
 }
 
-/// Output weights and F there.
-struct Best<T> {
+/// Output weights, F there, and the loss on held-out data, or 0 without.
+struct Choice<T> {
     value: f64,
+    held_out: f64,
     weights: Array2<T>,
 }
 
@@ -104,17 +130,13 @@ struct OutputBlock<'b, 'a, 't, T> {
     hidden: &'b [Layer<T>],
     ties: &'b [Tie<T>],
     data: Data<'a, 't, T>,
-    loss: Box<dyn Loss<T>>,
+    loss: &'b dyn Loss<T>,
     ridge: f64,
 }
 
-impl<'b, 'a, 't, T: Real> OutputBlock<'b, 'a, 't, T> {
-    fn new(hidden: &'b [Layer<T>], ties: &'b [Tie<T>], data: Data<'a, 't, T>, options: &Options) -> Self {
-        Self { hidden, ties, data, loss: options.loss.make(), ridge: options.ridge }
-    }
-
+impl<T: Real> OutputBlock<'_, '_, '_, T> {
     fn best_constant(&self, output: &Layer<T>) -> Constant {
-        best_constant(&*self.loss, self.data.targets, self.data.weights, output.weights.ncols())
+        best_constant(self.loss, self.data.targets, self.data.weights, output.weights.ncols())
     }
 
     /// Of one sample's forward pass.
@@ -139,8 +161,8 @@ impl<'b, 'a, 't, T: Real> OutputBlock<'b, 'a, 't, T> {
         inputs
     }
 
-    /// F over all samples.
-    fn value(&self, output: &mut Layer<T>) -> Result<f64> {
+    /// The loss over all samples.
+    fn mean_loss(&self, output: &Layer<T>) -> f64 {
         let n = self.data.inputs.nrows();
         let weights = output.weights.view();
         let parts: Vec<f64> = (0..n.div_ceil(ROWS))
@@ -160,37 +182,36 @@ impl<'b, 'a, 't, T: Real> OutputBlock<'b, 'a, 't, T> {
                 .sum()
             })
             .collect();
-        Ok(parts.iter().sum::<f64>() / n as f64 + output.penalty(self.ridge, Threads::All)?)
+        parts.iter().sum::<f64>() / n as f64
+    }
+
+    fn choice(&self, output: &mut Layer<T>, held_out: Option<Data<'_, '_, T>>) -> Result<Choice<T>> {
+        let Self { hidden, ties, loss, ridge, .. } = *self;
+        let on = |data| OutputBlock { hidden, ties, data, loss, ridge };
+        Ok(Choice {
+            value: self.mean_loss(output) + output.penalty(self.ridge, Threads::All)?,
+            held_out: held_out.map_or(0.0, |data| on(data).mean_loss(output)),
+            weights: output.weights.clone(),
+        })
     }
 
     fn weight(&self, row: usize) -> f64 {
         self.data.weights.map_or(1.0, |weights| weights[row].f64())
     }
 
-    /// Solves the block from the best weights so far, to better ones. With too little `memory` for the
-    /// activations of all samples it is solved on some, spread evenly.
-    fn solve(&self, output: &mut Layer<T>, best: &mut Best<T>, memory: u64) -> Result<()> {
-        output.restore(&best.weights);
+    /// Solves the block from the layer's weights on; false where no factor can be made of the activations.
+    /// With too little `memory` for those of all samples it is solved on some, spread evenly.
+    fn solve(&self, output: &mut Layer<T>, memory: u64) -> Result<bool> {
         let samples = Samples::new(self, output, memory);
         let solved = match output.is_penalised() {
             true => samples.descend(output),
             false => samples.regress(output),
         };
         match solved {
-            Ok(()) => self.keep_better(output, best),
-            // Activations that no factor can be made of: what was best stays.
-            Err(Error::Factorisation { .. }) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(Error::Factorisation { .. }) => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// Takes the layer's weights where they are better than the best so far, or that has no number.
-    fn keep_better(&self, output: &mut Layer<T>, best: &mut Best<T>) -> Result<()> {
-        let value = self.value(output)?;
-        if output.is_finite() && (value < best.value || best.value.is_nan()) {
-            *best = Best { value, weights: output.weights.clone() };
-        }
-        Ok(())
     }
 
     /// Turns the layer into the constant prediction, or what the penalty's set has nearest to it.
@@ -270,7 +291,7 @@ impl<'s, 'b, 'a, 't, T: Real> Samples<'s, 'b, 'a, 't, T> {
             if reached <= value {
                 let gain = value - reached;
                 (value, gradient) = (reached, slope);
-                if gain <= LEAST_GAIN * value.abs() {
+                if gain <= LEAST_STEP * value.abs() {
                     break;
                 }
                 continue;

@@ -22,7 +22,7 @@ use super::history::History;
 use super::layers::Layer;
 use super::memory::{check_memory, spare_memory};
 use super::noise::InputNoise;
-use super::output_block::keep_below_constant;
+use super::output_block::{Ending, keep_below_constant};
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::safeguard::Safeguard;
@@ -197,9 +197,13 @@ pub fn stochastic<T: Real>(
     }
     // The last pass tells nothing of a network from before or after its end.
     let ended = validation.is_none() && matches!(status, Status::MaxIter | Status::Converged);
-    let running = progress.loss_curve.last().copied().filter(|_| ended);
-    let memory = spare_memory(problem, options);
-    keep_below_constant(&mut layers, &batch.activations, data, options, memory, running, status)?;
+    let ending = Ending {
+        status,
+        running: progress.loss_curve.last().copied().filter(|_| ended),
+        held_out: held_out.as_ref().map(HeldOut::data),
+        memory: spare_memory(problem, options),
+    };
+    keep_below_constant(&mut layers, &batch.activations, data, options, &ending)?;
     Ok(Solution {
         network: fold(&layers, batch.activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,
