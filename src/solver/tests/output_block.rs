@@ -8,7 +8,7 @@ use super::super::pass::{Batch, Data};
 use super::{Labels, Setup, normal};
 use crate::activation::ActivationKind;
 use crate::linalg::Threads;
-use crate::loss::LossKind;
+use crate::loss::{LossKind, Targets};
 use crate::penalty::PenaltyKind;
 use crate::spec::{Options, Solver, Spec};
 use ndarray::{Array2, s};
@@ -158,4 +158,22 @@ fn little_memory_is_enough() {
         let constant = objective.value();
         assert!(reached < constant, "{reached} not below {constant}");
     });
+}
+
+/// Held-out data choose: a solution that fits noise gives way to the constant.
+#[test]
+fn held_out_data_choose() {
+    for same in [true, false] {
+        let mut setup = setup(LossKind::Softmax, 40, &[25], |spec| spec.alpha = Some(1e-3));
+        let activations = Activations::new(&setup.options);
+        let classes = &setup.labels.classes;
+        let reversed: Vec<u32> = classes.iter().rev().copied().collect();
+        let (own, other) = (Targets::Classes(classes), Targets::Classes(&reversed));
+        let on = |targets| Data { inputs: &setup.inputs, targets, weights: None };
+        let held_out = Some(on(if same { &own } else { &other }));
+        let ending = Ending { status: Status::MaxIter, running: None, held_out, memory: u64::MAX };
+        keep_below_constant(&mut setup.layers, &activations, on(&own), &setup.options, &ending).unwrap();
+        let constant = setup.layers[1].weights.slice(s![..25, ..]).iter().all(|w| *w == 0.0);
+        assert_eq!(constant, !same);
+    }
 }
