@@ -41,10 +41,10 @@ pub fn best_constant<T: Real>(
     weights: Option<ArrayView1<'_, T>>,
     n_outputs: usize,
 ) -> Constant {
-    match targets {
-        Targets::Classes(classes) => of_classes(classes, weights, n_outputs),
-        Targets::Values(_) => Search::new(loss, targets, weights, n_outputs).run(),
+    if let Targets::Classes(classes) = targets {
+        return of_classes(classes, weights, n_outputs);
     }
+    Search::new(loss, targets, weights, n_outputs).run()
 }
 
 fn of_classes<T: Real>(classes: &[u32], weights: Option<ArrayView1<'_, T>>, n_outputs: usize) -> Constant {

@@ -9,6 +9,8 @@
 //!         x_l ← majorise–minimise step, l = L−1..1                     activation blocks
 //!         r_l ← argmin_r J, l = 1..L−1                                 learned activation parameters
 //!         W_l ← W_l − (c_l G_l + α I)⁻¹ ∇_{W_l} J, all l at once        weight blocks
+//! W_L ← its block solved at the plain activations, where these jump or the network is no better than a
+//!     constant (`output_block.rs`)
 //! fold the input map into W_1
 //! ```
 //!

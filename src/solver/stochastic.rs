@@ -9,6 +9,7 @@
 //!     W_l ← W_l − η (G_l + ε I)⁻¹ (mean x_{l−1} δ_lᵀ + α W_l)      weight blocks, with momentum
 //!           and, for a layer with a penalty P, the prox of ηP in the same metric
 //!     r_l ← r_l − η λ ∂D/∂r / (mean ∂²D/∂r²)                       learned activation parameters
+//! W_L ← its block solved, where the network is no better than a constant (`output_block.rs`)
 //! fold the input map into W_1
 //! ```
 //!
