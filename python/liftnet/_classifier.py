@@ -34,8 +34,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     No fit ends with a larger loss on the data it was trained on than the best constant
     prediction: where training gained next to nothing on that, the convex block of the
     output layer is solved to its optimum (held-out data may prefer the constant). With
-    "step" or "sign" the batch solver always ends so. ``loss_curve_`` and ``history_``
-    are of the passes before.
+    "step" or "sign" the batch solver always ends so.
 
     Parameters
     ----------

@@ -111,7 +111,17 @@ pub fn batch<T: Real>(
     progress.restore_best(&mut layers, &mut activations);
     let held_out = held_out.as_ref().map(HeldOut::data);
     let ending = Ending { status, running: None, held_out, memory: spare_memory(problem, options) };
-    keep_below_constant(&mut layers, &activations, data, options, &ending)?;
+    let end = keep_below_constant(&mut layers, &activations, data, options, &ending)?;
+    if let Some((loss, score)) = end.filter(|_| validation.is_none()) {
+        // The record of the last sweep tells of the network itself.
+        history.amend("loss", loss);
+        history.amend("score", score);
+        let mut penalty = 0.0;
+        for layer in &mut layers {
+            penalty += layer.penalty(options.ridge, forward.threads())?;
+        }
+        progress.loss_curve.last_mut().into_iter().for_each(|last| *last = loss + penalty);
+    }
     Ok(Solution {
         network: fold(&layers, activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,

@@ -67,7 +67,8 @@ pub(super) struct Ending<'a, 't, T> {
 /// Leaves the network no worse than the best constant prediction on the data that it was trained on:
 /// solves the output block where it gains next to nothing on that, or where the network jumps and the
 /// lifted one does not. Held-out data choose between the trained weights, if they are better than the
-/// constant, the constant and the solution, by their loss; F does without.
+/// constant, the constant and the solution, by their loss; F does without. Returns loss and score of the
+/// network where there was such a choice.
 ///
 /// # Errors
 /// [`Error::Factorisation`] when LAPACK fails in a penalty.
@@ -77,8 +78,8 @@ pub(super) fn keep_below_constant<T: Real>(
     data: Data<'_, '_, T>,
     options: &Options,
     ending: &Ending<'_, '_, T>,
-) -> Result<()> {
-    let Some((output, hidden)) = layers.split_last_mut() else { return Ok(()) };
+) -> Result<Option<(f64, f64)>> {
+    let Some((output, hidden)) = layers.split_last_mut() else { return Ok(None) };
     let loss = options.loss.make();
     let block = OutputBlock { hidden, ties: activations.ties(), data, loss: &*loss, ridge: options.ridge };
     let constant = block.best_constant(output);
@@ -87,11 +88,11 @@ pub(super) fn keep_below_constant<T: Real>(
     let must_solve = jumps && may_solve;
     let cheap = block.multiply_adds(output).saturating_mul(data.inputs.nrows()) <= CHEAP;
     if !(cheap || must_solve) && ending.running.is_some_and(|loss| loss < FAR_BELOW * constant.loss) {
-        return Ok(());
+        return Ok(None);
     }
-    let loss = block.mean_loss(output);
+    let (loss, _) = block.means(output);
     if !must_solve && loss < (1.0 - LEAST_GAIN) * constant.loss {
-        return Ok(());
+        return Ok(None);
     }
     let trained = block.choice(output, ending.held_out)?;
     block.make_constant(output, &constant)?;
@@ -115,7 +116,7 @@ pub(super) fn keep_below_constant<T: Real>(
     if let Some(chosen) = chosen {
         output.restore(&chosen.weights);
     }
-    Ok(())
+    Ok(Some(block.means(output)))
 }
 
 /// Output weights, F there, and the loss on held-out data, or 0 without.
@@ -161,36 +162,35 @@ impl<T: Real> OutputBlock<'_, '_, '_, T> {
         inputs
     }
 
-    /// The loss over all samples.
-    fn mean_loss(&self, output: &Layer<T>) -> f64 {
+    /// Loss and score over all samples.
+    fn means(&self, output: &Layer<T>) -> (f64, f64) {
         let n = self.data.inputs.nrows();
         let weights = output.weights.view();
-        let parts: Vec<f64> = (0..n.div_ceil(ROWS))
+        let parts: Vec<(f64, f64)> = (0..n.div_ceil(ROWS))
             .into_par_iter()
             .map(|chunk| {
                 let rows: Vec<usize> = (chunk * ROWS..((chunk + 1) * ROWS).min(n)).collect();
                 let inputs = self.inputs(&rows);
                 let mut logits = Array2::zeros((rows.len(), weights.ncols()));
                 product(T::one(), inputs.view(), weights, T::zero(), logits.view_mut(), Threads::One);
-                let each = rows.iter().zip(logits.rows_mut());
-                each.map(|(&row, mut logits)| {
-                    let value = logits
-                        .as_slice_mut()
-                        .map_or(T::zero(), |z| self.loss.value_and_gradient(self.data.targets, row, z));
-                    self.weight(row) * value.f64()
+                rows.iter().zip(logits.rows_mut()).fold((0.0, 0.0), |(loss, score), (&row, mut logits)| {
+                    let Some(z) = logits.as_slice_mut() else { return (loss, score) };
+                    let (targets, weight) = (self.data.targets, self.weight(row));
+                    let score = score + weight * self.loss.score(targets, row, z).f64();
+                    (loss + weight * self.loss.value_and_gradient(targets, row, z).f64(), score)
                 })
-                .sum()
             })
             .collect();
-        parts.iter().sum::<f64>() / n as f64
+        let sums = parts.iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+        (sums.0 / n as f64, sums.1 / n as f64)
     }
 
     fn choice(&self, output: &mut Layer<T>, held_out: Option<Data<'_, '_, T>>) -> Result<Choice<T>> {
         let Self { hidden, ties, loss, ridge, .. } = *self;
         let on = |data| OutputBlock { hidden, ties, data, loss, ridge };
         Ok(Choice {
-            value: self.mean_loss(output) + output.penalty(self.ridge, Threads::All)?,
-            held_out: held_out.map_or(0.0, |data| on(data).mean_loss(output)),
+            value: self.means(output).0 + output.penalty(self.ridge, Threads::All)?,
+            held_out: held_out.map_or(0.0, |data| on(data).means(output).0),
             weights: output.weights.clone(),
         })
     }
