@@ -614,7 +614,8 @@ fn best_constant_is_stationary() {
     // One class alone: nothing is lost.
     let alone = vec![1; 5];
     let best = best_constant(&*LossKind::Softmax.make::<f32>(), &Targets::Classes(&alone), None, 3);
-    assert!(best.loss == 0.0 && best.logits.iter().all(|z| z.is_finite()) && best.logits[1] == 0.0);
+    assert!(best.loss == 0.0 && best.logits.iter().all(|z| z.is_finite()) && best.logits[1] > 40.0);
+    assert!(best.logits.iter().sum::<f64>().abs() <= 1e-12, "{best:?}");
     // Targets far from 0, and all the same.
     let far = Array2::from_elem((5, 1), 1e7);
     let best = best_constant(

@@ -4,7 +4,7 @@
 //! min over b:  mean_i ℓ(y_i, b),      the mean weighted by s
 //! ```
 //!
-//! For classes the logarithms of their shares, with the entropy of these for a loss. Of real targets
+//! For classes the logarithms of their shares, less their mean, with the entropy of these for a loss. Of real targets
 //! each output has a convex problem of its own, whose slope is brought to 0 between two ends that
 //! bracket it, by false position (the Illinois rule).
 
@@ -55,8 +55,12 @@ fn of_classes<T: Real>(classes: &[u32], weights: Option<ArrayView1<'_, T>>, n_ou
     let total: f64 = shares.iter().sum();
     let loss = shares.iter().filter(|share| **share > 0.0).map(|share| -share / total * (share / total).ln());
     let loss = loss.sum();
-    let logits: Vec<f64> = shares.iter().map(|share| (share / total).max(LEAST_SHARE).ln()).collect();
-    let logits = if n_outputs == 1 { vec![logits[1] - logits[0]] } else { logits };
+    let mut logits: Vec<f64> = shares.iter().map(|share| (share / total).max(LEAST_SHARE).ln()).collect();
+    if n_outputs == 1 {
+        return Constant { logits: vec![logits[1] - logits[0]], loss };
+    }
+    let mean = logits.iter().sum::<f64>() / n_outputs as f64;
+    logits.iter_mut().for_each(|logit| *logit -= mean);
     Constant { logits, loss }
 }
 
