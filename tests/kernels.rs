@@ -5,6 +5,7 @@ use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::kernel::Stopping;
 use liftnet::kernel::activation_block::{Above, ActivationBlock};
+use liftnet::kernel::best_constant::best_constant;
 use liftnet::kernel::bounded_least_squares::{BoundedLeastSquares, Bounds, bounded_least_squares};
 use liftnet::kernel::class_regression::{logistic_regression, softmax_regression};
 use liftnet::kernel::matching_regression::matching_regression;
@@ -576,4 +577,52 @@ fn blocks_that_do_not_fit_are_refused() {
     parameter(solve(&z, 1.0, poisson), "loss");
     let labels = solve(&z, 1.0, classes(&[0, 1, 2, 0, 0], LossKind::Softmax));
     assert!(matches!(labels, Err(Error::Labels { row: 2, got: 2, classes: 2 })));
+}
+
+/// The slope vanishes in every output, the loss is that of the logits found, and known cases come out.
+#[test]
+fn best_constant_is_stationary() {
+    let n = 9000;
+    let noise = normal::<f64>(n, 2, 41).mapv(|v| 3.0 * v.exp() + 2.0);
+    let weights: Array1<f64> = (0..n).map(|i| [0.0, 0.5, 1.0, 2.5][i % 4]).collect();
+    let total: f64 = weights.sum();
+    let classes: Vec<u32> = (0..n).map(|i| u32::from(i % 7 == 0) + u32::from(i % 3 == 0)).collect();
+    let binary: Vec<u32> = classes.iter().map(|&class| class.min(1)).collect();
+    for &kind in LossKind::ALL {
+        let (targets, n_outputs) = match kind {
+            LossKind::Softmax => (Targets::Classes(&classes), 3),
+            LossKind::Logistic => (Targets::Classes(&binary), 1),
+            _ => (Targets::Values(noise.view()), 2),
+        };
+        let loss = kind.make::<f64>();
+        let best = best_constant(&*loss, &targets, Some(weights.view()), n_outputs);
+        let (mut value, mut slopes) = (0.0, vec![0.0; n_outputs]);
+        for (row, weight) in weights.iter().enumerate() {
+            let mut z = best.logits.clone();
+            value += weight * loss.value_and_gradient(&targets, row, &mut z) / total;
+            slopes.iter_mut().zip(z).for_each(|(slope, z)| *slope += weight * z / total);
+        }
+        assert!((value - best.loss).abs() <= 1e-10 * value, "{kind:?}: {value} not {}", best.loss);
+        assert!(slopes.iter().all(|slope| slope.abs() <= 1e-4), "{kind:?}: {slopes:?}");
+        let mean = (0..n).map(|i| weights[i] * noise[[i, 1]]).sum::<f64>() / total;
+        match kind {
+            LossKind::Squared => assert!((best.logits[1] - mean).abs() <= 1e-5),
+            LossKind::Poisson => assert!((best.logits[1] - mean.ln()).abs() <= 1e-5),
+            _ => {}
+        }
+    }
+    // One class alone: nothing is lost.
+    let alone = vec![1; 5];
+    let best = best_constant(&*LossKind::Softmax.make::<f32>(), &Targets::Classes(&alone), None, 3);
+    assert!(best.loss == 0.0 && best.logits.iter().all(|z| z.is_finite()) && best.logits[1] > 40.0);
+    assert!(best.logits.iter().sum::<f64>().abs() <= 1e-12, "{best:?}");
+    // Targets far from 0, and all the same.
+    let far = Array2::from_elem((5, 1), 1e7);
+    let best = best_constant(
+        &*LossKind::Huber { epsilon: 1.0 }.make::<f64>(),
+        &Targets::Values(far.view()),
+        None,
+        1,
+    );
+    assert!(best.loss <= 1e-9 && (best.logits[0] - 1e7).abs() <= 1e-4, "{best:?}");
 }

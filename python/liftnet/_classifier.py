@@ -31,6 +31,11 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     Inputs are centred and scaled inside, and the scaling is folded into the first
     layer: ``coefs_`` act on raw inputs. There is no need for a ``StandardScaler``.
 
+    No fit ends with a larger loss on the data it was trained on than the best constant
+    prediction: where training gained next to nothing on that, the convex block of the
+    output layer is solved to its optimum (held-out data may prefer the constant). With
+    "step" or "sign" the batch solver always ends so.
+
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(100,)

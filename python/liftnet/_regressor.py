@@ -23,6 +23,11 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
     need for a ``StandardScaler`` or a ``TransformedTargetRegressor``. Losses, ``tol``
     and ``alpha`` are in units of scaled targets.
 
+    No fit ends with a larger loss on the data it was trained on than the best constant
+    prediction: where training gained next to nothing on that, the convex block of the
+    output layer is solved to its optimum (held-out data may prefer the constant). With
+    "step" or "sign" the batch solver always ends so.
+
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(100,)

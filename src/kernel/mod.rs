@@ -2,6 +2,7 @@
 
 pub mod activation_block;
 pub mod activation_parameter;
+pub mod best_constant;
 pub mod bounded_least_squares;
 pub mod class_regression;
 pub mod matching_regression;

@@ -39,7 +39,8 @@ pub trait LogitLoss<T: Real>: Sync {
     /// Returns ℓ_row and replaces the logits by its gradient.
     fn value_and_gradient(&self, row: usize, logits: &mut [T]) -> f64;
 
-    /// Finite bound of the largest eigenvalue of the Hessian of every ℓ_row.
+    /// Finite bound of the largest eigenvalue of the Hessian of every ℓ_row; where there is none, a
+    /// usual value, and the line search alone sees to the descent.
     fn curvature_bound(&self) -> f64;
 }
 

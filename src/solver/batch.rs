@@ -9,6 +9,8 @@
 //!         x_l ← majorise–minimise step, l = L−1..1                     activation blocks
 //!         r_l ← argmin_r J, l = 1..L−1                                 learned activation parameters
 //!         W_l ← W_l − (c_l G_l + α I)⁻¹ ∇_{W_l} J, all l at once        weight blocks
+//! W_L ← its block solved at the plain activations, where these jump or the network is no better than a
+//!     constant (`output_block.rs`)
 //! fold the input map into W_1
 //! ```
 //!
@@ -27,8 +29,9 @@ use super::control::{Control, PassReport, Status};
 use super::descent::{Descent, Step};
 use super::held_out::HeldOut;
 use super::history::History;
-use super::memory::check_memory;
+use super::memory::{check_memory, spare_memory};
 use super::noise::InputNoise;
+use super::output_block::{Ending, keep_below_constant};
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::start::{fold, start};
@@ -106,6 +109,19 @@ pub fn batch<T: Real>(
 
     let (mut layers, mut activations) = (descent.layers, descent.lifted.activations);
     progress.restore_best(&mut layers, &mut activations);
+    let held_out = held_out.as_ref().map(HeldOut::data);
+    let ending = Ending { status, running: None, held_out, memory: spare_memory(problem, options) };
+    let end = keep_below_constant(&mut layers, &activations, data, options, &ending)?;
+    if let Some((loss, score)) = end.filter(|_| validation.is_none()) {
+        // The record of the last sweep tells of the network itself.
+        history.amend("loss", loss);
+        history.amend("score", score);
+        let mut penalty = 0.0;
+        for layer in &mut layers {
+            penalty += layer.penalty(options.ridge, forward.threads())?;
+        }
+        progress.loss_curve.last_mut().into_iter().for_each(|last| *last = loss + penalty);
+    }
     Ok(Solution {
         network: fold(&layers, activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,

@@ -20,8 +20,10 @@ impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
 
     /// Loss and score of the network that these layers are.
     pub fn evaluate(&self, batch: &mut Batch<T>, layers: &[Layer<T>]) -> Totals {
-        let data =
-            Data { inputs: &self.inputs, targets: self.problem.targets(), weights: self.problem.weights() };
-        batch.evaluate(layers, data, &self.rows)
+        batch.evaluate(layers, self.data(), &self.rows)
+    }
+
+    pub fn data(&self) -> Data<'_, 'p, T> {
+        Data { inputs: &self.inputs, targets: self.problem.targets(), weights: self.problem.weights() }
     }
 }

@@ -16,6 +16,14 @@ impl History {
         }
     }
 
+    /// Replaces the last value of a column, if it has one.
+    pub fn amend(&mut self, name: &str, value: f64) {
+        let column = self.columns.iter_mut().find(|(known, _)| known == name);
+        if let Some(last) = column.and_then(|(_, values)| values.last_mut()) {
+            *last = value;
+        }
+    }
+
     /// Appends one value for each hidden layer, to columns `name_1`, `name_2`, ...
     pub fn push_layers(&mut self, name: &str, values: impl IntoIterator<Item = f64>) {
         for (l, value) in values.into_iter().enumerate() {

@@ -92,6 +92,11 @@ impl<T: Real> Layer<T> {
         self.proximal.as_ref().is_some_and(|block| !block.penalty().is_convex())
     }
 
+    /// Whether there is a penalty beyond the ridge.
+    pub fn is_penalised(&self) -> bool {
+        self.proximal.is_some()
+    }
+
     /// Moves weights of this layer into the set that its penalty allows, if that is a set.
     pub fn project(&mut self) -> Result<()> {
         match &mut self.proximal {

@@ -20,6 +20,12 @@ pub(super) fn check_memory<T: Real>(problem: &Problem<'_, T>, options: &Options)
     }
 }
 
+/// Bytes that the limit leaves beside what a fit needs.
+pub(super) fn spare_memory<T: Real>(problem: &Problem<'_, T>, options: &Options) -> u64 {
+    let limit = options.memory_limit.unwrap_or(isize::MAX as u64);
+    limit.saturating_sub(working_memory(problem, options))
+}
+
 /// Features beyond which the input map is far from square.
 const WIDE: u64 = 4096;
 

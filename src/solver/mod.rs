@@ -16,6 +16,7 @@ mod layers;
 mod lifted;
 mod memory;
 mod noise;
+mod output_block;
 mod pass;
 mod progress;
 mod safeguard;

@@ -9,6 +9,7 @@
 //!     W_l ← W_l − η (G_l + ε I)⁻¹ (mean x_{l−1} δ_lᵀ + α W_l)      weight blocks, with momentum
 //!           and, for a layer with a penalty P, the prox of ηP in the same metric
 //!     r_l ← r_l − η λ ∂D/∂r / (mean ∂²D/∂r²)                       learned activation parameters
+//! W_L ← its block solved, where the network is no better than a constant (`output_block.rs`)
 //! fold the input map into W_1
 //! ```
 //!
@@ -20,8 +21,9 @@ use super::diagnosis::Diagnosis;
 use super::held_out::HeldOut;
 use super::history::History;
 use super::layers::Layer;
-use super::memory::check_memory;
+use super::memory::{check_memory, spare_memory};
 use super::noise::InputNoise;
+use super::output_block::{Ending, keep_below_constant};
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::safeguard::Safeguard;
@@ -194,6 +196,15 @@ pub fn stochastic<T: Real>(
         layer.tighten(1.0);
         layer.project()?;
     }
+    // The last pass tells nothing of a network from before or after its end.
+    let ended = validation.is_none() && matches!(status, Status::MaxIter | Status::Converged);
+    let ending = Ending {
+        status,
+        running: progress.loss_curve.last().copied().filter(|_| ended),
+        held_out: held_out.as_ref().map(HeldOut::data),
+        memory: spare_memory(problem, options),
+    };
+    keep_below_constant(&mut layers, &batch.activations, data, options, &ending)?;
     Ok(Solution {
         network: fold(&layers, batch.activations.kinds(), &map, options)?,
         loss_curve: progress.loss_curve,

@@ -6,6 +6,7 @@ mod chunks;
 mod gradients;
 mod input_map;
 mod noise;
+mod output_block;
 mod parameters;
 mod proximal;
 mod start;
