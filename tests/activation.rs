@@ -1,25 +1,12 @@
 //! Every activation of `ActivationKind::ALL` against the properties of an argmin.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[macro_use]
+mod common;
+
 use liftnet::activation::{ActivationKind, Divergence, Elementwise, Parameter, Tie};
 use liftnet::real::Real;
 use proptest::prelude::*;
-
-/// Runs generic tests for both float types.
-macro_rules! for_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn single() {
-                super::$name::<f32>();
-            }
-            #[test]
-            fn double() {
-                super::$name::<f64>();
-            }
-        }
-    )+};
-}
 
 for_both!(
     divergence_is_never_negative_nor_nan,

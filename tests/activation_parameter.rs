@@ -1,30 +1,16 @@
 //! The block of an activation's parameter: derivatives, convexity, optimality, what it recovers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[macro_use]
+mod common;
+
+use common::normal;
 use liftnet::activation::{ActivationKind, Moments};
 use liftnet::error::Error;
 use liftnet::kernel::Stopping;
 use liftnet::kernel::activation_parameter::activation_parameter;
 use liftnet::real::Real;
 use ndarray::{Array1, Array2, Axis};
-use rand::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
-use rand_xoshiro::Xoshiro256PlusPlus;
-
-macro_rules! for_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn single() {
-                super::$name::<f32>();
-            }
-            #[test]
-            fn double() {
-                super::$name::<f64>();
-            }
-        }
-    )+};
-}
 
 for_both!(
     planted_parameters_are_recovered,
@@ -34,14 +20,6 @@ for_both!(
     inverses_lead_back,
     a_fused_pull_back_is_the_plain_one,
 );
-
-fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    Array2::from_shape_simple_fn((rows, columns), || {
-        let value: f64 = StandardNormal.sample(&mut rng);
-        T::of(value)
-    })
-}
 
 fn eps<T: Real>() -> f64 {
     T::epsilon().f64()

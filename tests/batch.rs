@@ -1,6 +1,9 @@
 //! The batch solver from outside: monotone, deterministic, exact in the weights of the samples.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod common;
+
+use common::normal;
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
@@ -10,19 +13,8 @@ use liftnet::real::Real;
 use liftnet::solver::{Silent, Solution, Status, batch};
 use liftnet::spec::{Components, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, Axis, concatenate};
-use rand::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
-use rand_xoshiro::Xoshiro256PlusPlus;
 
 const N: usize = 24;
-
-fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    Array2::from_shape_simple_fn((rows, columns), || {
-        let value: f64 = StandardNormal.sample(&mut rng);
-        T::of(value)
-    })
-}
 
 /// Inputs, targets for any loss, weights.
 struct Table<T> {

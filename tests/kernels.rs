@@ -1,6 +1,10 @@
 //! Kernels: optimality conditions, degenerate problems, errors, both precisions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[macro_use]
+mod common;
+
+use common::normal;
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::kernel::Stopping;
@@ -16,24 +20,6 @@ use liftnet::loss::{LossKind, Targets};
 use liftnet::real::Real;
 use ndarray::{Array1, Array2, ArrayView2, CowArray, array};
 use proptest::prelude::*;
-use rand::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
-use rand_xoshiro::Xoshiro256PlusPlus;
-
-macro_rules! for_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn single() {
-                super::$name::<f32>();
-            }
-            #[test]
-            fn double() {
-                super::$name::<f64>();
-            }
-        }
-    )+};
-}
 
 for_both!(
     factors_solve,
@@ -45,14 +31,6 @@ for_both!(
     class_regression_is_stationary,
     activation_blocks_are_stationary,
 );
-
-fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    Array2::from_shape_simple_fn((rows, columns), || {
-        let value: f64 = StandardNormal.sample(&mut rng);
-        T::of(value)
-    })
-}
 
 fn largest<T: Real>(a: ArrayView2<'_, T>) -> f64 {
     a.iter().fold(0.0, |top, v| if v.is_finite() { v.f64().abs().max(top) } else { f64::INFINITY })

@@ -1,6 +1,10 @@
 //! Products, inverses, factors and spectra against naive twins.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[macro_use]
+mod common;
+
+use common::normal;
 use liftnet::error::Error;
 use liftnet::linalg::{
     Threads, add_upper_gram, damped_inverse, leading_eigen, lower_factor, mirror, product,
@@ -9,23 +13,7 @@ use liftnet::real::Real;
 use ndarray::{Array1, Array2, ArrayView2, s};
 use proptest::prelude::*;
 use rand::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
-
-macro_rules! for_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn single() {
-                super::$name::<f32>();
-            }
-            #[test]
-            fn double() {
-                super::$name::<f64>();
-            }
-        }
-    )+};
-}
 
 for_both!(
     products_of_degenerate_shapes,
@@ -37,14 +25,6 @@ for_both!(
 );
 
 const BOTH: [Threads; 2] = [Threads::One, Threads::All];
-
-fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    Array2::from_shape_simple_fn((rows, columns), || {
-        let value: f64 = StandardNormal.sample(&mut rng);
-        T::of(value)
-    })
-}
 
 /// Σ_k a_ik b_kj in double precision.
 fn naive<T: Real>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Array2<f64> {

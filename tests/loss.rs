@@ -1,25 +1,13 @@
 //! Every loss of `LossKind::ALL`: gradient, convexity, curvature, stability, score.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[macro_use]
+mod common;
+
 use liftnet::loss::{Loss, LossKind, Targets};
 use liftnet::real::Real;
 use ndarray::Array2;
 use proptest::prelude::*;
-
-macro_rules! for_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn single() {
-                super::$name::<f32>();
-            }
-            #[test]
-            fn double() {
-                super::$name::<f64>();
-            }
-        }
-    )+};
-}
 
 for_both!(
     gradient_is_the_slope_of_the_value,

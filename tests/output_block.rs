@@ -1,6 +1,9 @@
 //! No fit ends worse, on the data that it was trained on, than the best constant prediction.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod common;
+
+use common::normal;
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::{Error, Result};
 use liftnet::kernel::best_constant::best_constant;
@@ -13,17 +16,6 @@ use liftnet::solver::{Control, PassReport, Silent, Solution, Status, batch, stoc
 use liftnet::spec::{Components, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
-use rand::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
-use rand_xoshiro::Xoshiro256PlusPlus;
-
-fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    Array2::from_shape_simple_fn((rows, columns), || {
-        let value: f64 = StandardNormal.sample(&mut rng);
-        T::of(value)
-    })
-}
 
 /// Targets that have little to do with the inputs.
 struct Table<T> {

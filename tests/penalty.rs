@@ -1,30 +1,15 @@
 //! Every penalty against the definition of its proximal map.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[macro_use]
+mod common;
+
+use common::normal;
 use liftnet::linalg::singular_values;
 use liftnet::penalty::{Bounds, ElasticNet, Penalty, PenaltyKind};
 use liftnet::real::Real;
 use ndarray::{Array2, array};
 use proptest::prelude::*;
-use rand::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
-use rand_xoshiro::Xoshiro256PlusPlus;
-
-/// Runs generic tests for both float types.
-macro_rules! for_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn single() {
-                super::$name::<f32>();
-            }
-            #[test]
-            fn double() {
-                super::$name::<f64>();
-            }
-        }
-    )+};
-}
 
 for_both!(
     prox_is_no_worse_than_any_other_matrix,
@@ -64,14 +49,6 @@ const TABLE: &[(&str, bool, bool, bool)] = &[
 
 fn make<T: Real>(text: &str) -> Box<dyn Penalty<T>> {
     PenaltyKind::parse(text).unwrap().make(None, None).unwrap()
-}
-
-fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    Array2::from_shape_simple_fn((rows, columns), || {
-        let value: f64 = StandardNormal.sample(&mut rng);
-        T::of(value)
-    })
 }
 
 /// Tall, wide, square, a column, a row.

@@ -1,6 +1,9 @@
 //! What is refused before the first block is solved, and networks as plain weights.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[macro_use]
+mod common;
+
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::linalg::Threads;
@@ -11,21 +14,6 @@ use liftnet::problem::{Problem, first_non_finite};
 use liftnet::real::Real;
 use liftnet::spec::{Components, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, array, s};
-
-macro_rules! for_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn single() {
-                super::$name::<f32>();
-            }
-            #[test]
-            fn double() {
-                super::$name::<f64>();
-            }
-        }
-    )+};
-}
 
 for_both!(
     good_problems_pass,

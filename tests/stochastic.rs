@@ -1,6 +1,10 @@
 //! The stochastic solver from outside: what it learns, what it promises, what it survives.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[macro_use]
+mod common;
+
+use common::normal;
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::linalg::Threads;
@@ -12,25 +16,7 @@ use liftnet::real::Real;
 use liftnet::solver::{Control, PassReport, Silent, Solution, Status, stochastic};
 use liftnet::spec::{Components, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
-use rand::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use std::cell::Cell;
-
-macro_rules! for_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn single() {
-                super::$name::<f32>();
-            }
-            #[test]
-            fn double() {
-                super::$name::<f64>();
-            }
-        }
-    )+};
-}
 
 for_both!(
     same_seed_gives_the_same_bits_in_every_pool,
@@ -53,14 +39,6 @@ for_both!(
     start_outside_the_leading_directions_keeps_predictions,
     start_with_weight_on_a_constant_feature_keeps_predictions,
 );
-
-fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    Array2::from_shape_simple_fn((rows, columns), || {
-        let value: f64 = StandardNormal.sample(&mut rng);
-        T::of(value)
-    })
-}
 
 /// A table with targets for any loss.
 struct Table<T> {

@@ -1,6 +1,9 @@
 //! Standardised targets: what each loss gets, and networks that are back in the targets' units.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[macro_use]
+mod common;
+
 use liftnet::activation::ActivationKind;
 use liftnet::error::Error;
 use liftnet::loss::{LossKind, Targets};
@@ -12,21 +15,6 @@ use ndarray::{Array1, Array2, array};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
-
-macro_rules! for_both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn single() {
-                super::$name::<f32>();
-            }
-            #[test]
-            fn double() {
-                super::$name::<f64>();
-            }
-        }
-    )+};
-}
 
 for_both!(
     spread_of_normal_targets_becomes_one,

@@ -1,0 +1,33 @@
+//! What several test files use.
+#![allow(dead_code, unused_macros)] // not every file all of it
+
+use liftnet::real::Real;
+use ndarray::Array2;
+use rand::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// Makes two tests of each generic function: `name::single` and `name::double`.
+macro_rules! for_both {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn single() {
+                super::$name::<f32>();
+            }
+            #[test]
+            fn double() {
+                super::$name::<f64>();
+            }
+        }
+    )+};
+}
+
+/// Standard normal numbers.
+pub fn normal<T: Real>(rows: usize, columns: usize, seed: u64) -> Array2<T> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    Array2::from_shape_simple_fn((rows, columns), || {
+        let value: f64 = StandardNormal.sample(&mut rng);
+        T::of(value)
+    })
+}
