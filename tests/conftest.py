@@ -1,5 +1,9 @@
 """Data that several test files use, and how hypothesis runs."""
 
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 import sklearn.datasets
@@ -17,6 +21,22 @@ settings.load_profile("liftnet")
 def activation(request):
     """Every activation that the core knows: a new one is tested at once."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Function that runs code in a fresh interpreter."""
+
+    def run(code, **options):
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            **options,
+        )
+
+    return run
 
 
 def _frozen(loaded):

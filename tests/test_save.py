@@ -5,9 +5,6 @@ import json
 import os
 import stat
 import struct
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -690,18 +687,8 @@ def test_records_that_were_changed(good, folder, data):
 # The module itself
 
 
-def python(code):
-    """Run code in a fresh interpreter."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def test_import_of_the_package_leaves_other_formats_alone():
-    run = python(
+def test_import_of_the_package_leaves_other_formats_alone(run_python):
+    run = run_python(
         """
         import sys
         import liftnet
@@ -714,8 +701,8 @@ def test_import_of_the_package_leaves_other_formats_alone():
     assert run.returncode == 0, run.stderr
 
 
-def test_missing_packages_are_explained():
-    run = python(
+def test_missing_packages_are_explained(run_python):
+    run = run_python(
         """
         import sys
 

@@ -1,8 +1,5 @@
 """Networks that go to PyTorch and come back."""
 
-import subprocess
-import sys
-import textwrap
 from itertools import pairwise
 
 import numpy as np
@@ -757,19 +754,8 @@ def test_a_fit_from_a_module_keeps_its_accuracy(digits_split, trained):
 # The module itself
 
 
-def python(code, **options):
-    """Run code in a fresh interpreter."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        **options,
-    )
-
-
-def test_import_of_the_package_leaves_pytorch_alone():
-    run = python(
+def test_import_of_the_package_leaves_pytorch_alone(run_python):
+    run = run_python(
         """
         import sys
         import liftnet, liftnet.datasets
@@ -780,8 +766,8 @@ def test_import_of_the_package_leaves_pytorch_alone():
     assert run.returncode == 0, run.stderr
 
 
-def test_missing_pytorch_is_explained():
-    run = python(
+def test_missing_pytorch_is_explained(run_python):
+    run = run_python(
         """
         import sys
 
