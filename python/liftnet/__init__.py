@@ -15,7 +15,8 @@ from importlib.metadata import version as _version
 
 from liftnet._activations import activations
 from liftnet._classifier import LiftedMLPClassifier
-from liftnet._displays import ConvergenceDisplay, FeatureMapDisplay
+from liftnet._convergence_display import ConvergenceDisplay
+from liftnet._feature_map_display import FeatureMapDisplay
 from liftnet._regressor import LiftedMLPRegressor
 from liftnet._save import load
 

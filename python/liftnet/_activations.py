@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from liftnet import _core
+from liftnet import _core, _pictures
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,9 @@ class Activation:
             Without Matplotlib.
         """
         if ax is None:
-            ax = _pyplot().subplots(figsize=(4.2, 3.6), layout="constrained")[1]
+            ax = _pictures.pyplot().subplots(figsize=(4.2, 3.6), layout="constrained")[
+                1
+            ]
         low, high = (-4.0, 4.0)
         z = np.linspace(low, high, 1601)
         start, end = np.clip(self.domain, low, high)
@@ -239,7 +241,7 @@ class ActivationTable(tuple):
         """
         columns = min(4, len(self))
         rows = -(-len(self) // columns)
-        figure, axes = _pyplot().subplots(
+        figure, axes = _pictures.pyplot().subplots(
             rows,
             columns,
             figsize=(3.4 * columns, 3.0 * rows),
@@ -311,16 +313,6 @@ def _make(text):
 
 def _line(tag, cells):
     return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
-
-
-def _pyplot():
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(
-            "pictures need Matplotlib; install it with: pip install 'liftnet[plot]'"
-        ) from error
-    return pyplot
 
 
 # Letter of the parameter, phi, f, its domain, f*. A thin space (\,) always means times:

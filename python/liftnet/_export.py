@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -49,11 +50,6 @@ def layers(estimator, binary="one"):
             np.concatenate([-array, array], axis=-1) / 2 for array in pairs[-1]
         )
     return pairs
-
-
-def is_classifier(estimator):
-    """Whether the outputs of a fitted estimator are logits of classes."""
-    return estimator.out_activation_ in ("logistic", "softmax")
 
 
 def link(estimator, head, binary="one"):

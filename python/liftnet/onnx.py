@@ -14,6 +14,7 @@ except ImportError as error:  # pragma: no cover - depends on the environment
 
 from importlib.metadata import version
 
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from liftnet import _core, _export
@@ -210,7 +211,7 @@ def to_onnx(estimator, path=None):
     graph = _Graph(estimator.coefs_[0].dtype)
     kind = helper.np_dtype_to_tensor_dtype(graph.dtype)
     n_features, n_outputs = estimator.n_features_in_, estimator.n_outputs_
-    if _export.is_classifier(estimator):
+    if is_classifier(estimator):
         labels = _labels(estimator)
         _add_classifier(graph, estimator, labels, "X", "label", "probabilities")
         shape = ["batch"] if labels is not None else ["batch", n_outputs]
@@ -370,7 +371,7 @@ def _properties(estimator):
         "estimator": type(estimator).__name__,
         "activations": json.dumps(estimator.activations_),
     }
-    if _export.is_classifier(estimator):
+    if is_classifier(estimator):
         properties["classes"] = json.dumps(estimator.classes_.tolist())
     if hasattr(estimator, "feature_names_in_"):
         properties["feature_names"] = json.dumps(estimator.feature_names_in_.tolist())
