@@ -1,5 +1,6 @@
 # make demo   watch a lifted network train beside scikit-learn's MLP, then continue in PyTorch
 # make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
+# make docs   the site, into docs/_build/html; notebooks run once, and again where they changed
 # make bench  comparisons with scikit-learn, PyTorch, SciPy and published block descent; lifted
 #             weights as a start for PyTorch; rate, growth, memory, stability, noise. Writes
 #             docs/benchmarks.md (two to three hours; QUICK=1: reduced runs, docs/ left alone)
@@ -23,13 +24,16 @@ figure = --figure $(dir $(PAGE))figures/$(1).png
 
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test bench setup lint test-rust test-python clean
+.PHONY: demo test docs bench setup lint test-rust test-python clean
 
 demo: $(STAMPS)/build
 	$(BIN)/python benchmarks/demo.py --figure docs/figures/demo.png
 
 # Cheapest first.
 test: lint test-rust test-python
+
+docs: $(STAMPS)/build
+	MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # Those that need MNIST say so where it is missing, and the others go on.
 bench: $(STAMPS)/build
@@ -51,8 +55,8 @@ lint: $(STAMPS)/packages
 	cargo fmt --check
 	cargo clippy --locked --all-targets --quiet -- -D warnings
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --features python --quiet -- -D warnings
-	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks
-	$(BIN)/ruff check --quiet python tests benchmarks notebooks
+	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks docs
+	$(BIN)/ruff check --quiet python tests benchmarks notebooks docs
 
 test-rust: $(STAMPS)/system
 	cargo test --locked --quiet
