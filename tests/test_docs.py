@@ -184,7 +184,7 @@ def test_site_builds(tmp_path, monkeypatch):
         [*command, "-d", str(tmp_path / "doctrees"), str(DOCS), str(tmp_path / "html")],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert built.returncode == 0, built.stderr
     pages = [path.relative_to(DOCS).with_suffix(".html") for path in PAGES]
