@@ -86,7 +86,14 @@ html_theme_options = {
     "footer_end": ["theme-version"],
     "pygments_light_style": "tango",
 }
-html_sidebars = {"install": [], "migration": [], "changelog": []}
+# Pages without siblings.
+html_sidebars = {
+    page: []
+    for page in (
+        *("install", "migration", "mathematics", "extending"),
+        *("benchmarks", "defaults", "changelog"),
+    )
+}
 
 
 def bring(folder, pattern):
