@@ -1,5 +1,6 @@
 # make demo   watch a lifted network train beside scikit-learn's MLP, then continue in PyTorch
 # make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
+# make docs   the site, into docs/_build/html; notebooks run once, and again where they changed
 # make bench  comparisons with scikit-learn, PyTorch, SciPy and published block descent; lifted
 #             weights as a start for PyTorch; rate, growth, memory, stability, noise. Writes
 #             docs/benchmarks.md (two to three hours; QUICK=1: reduced runs, docs/ left alone)
@@ -33,13 +34,16 @@ QUICK_NEEDS := pytest hypothesis pandas
 QUICK_TESTS := $(patsubst %,tests/test_%.py,classifier regressor sklearn_checks)
 apart = env -u PYTHONPATH -u LD_LIBRARY_PATH
 
-.PHONY: demo test bench wheel setup lint test-rust test-python test-wheel test-sdist clean
+.PHONY: demo test docs bench wheel setup lint test-rust test-python test-wheel test-sdist clean
 
 demo: $(STAMPS)/build
 	$(BIN)/python benchmarks/demo.py --figure docs/figures/demo.png
 
 # Cheapest first.
 test: lint test-rust test-python test-wheel
+
+docs: $(STAMPS)/build
+	MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # Those that need MNIST say so where it is missing, and the others go on.
 bench: $(STAMPS)/build
@@ -61,8 +65,8 @@ lint: $(STAMPS)/packages
 	cargo fmt --check
 	cargo clippy --locked --all-targets --quiet -- -D warnings
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --features python --quiet -- -D warnings
-	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks tools
-	$(BIN)/ruff check --quiet python tests benchmarks notebooks tools
+	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks docs tools
+	$(BIN)/ruff check --quiet python tests benchmarks notebooks docs tools
 
 test-rust: $(STAMPS)/system
 	cargo test --locked --quiet
