@@ -21,6 +21,7 @@ mod fit;
 mod kernels;
 mod predict;
 mod runner;
+mod threads;
 
 use pyo3::prelude::*;
 
@@ -36,4 +37,6 @@ pub mod _core {
     };
     #[pymodule_export]
     use super::predict::{check_targets, decision_function, first_non_finite, inverse_link};
+    #[pymodule_export]
+    use super::threads::{set_thread_limit, thread_limit};
 }
