@@ -4,10 +4,11 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from liftnet import _validation
+from liftnet import _labels, _validation
 from liftnet._base import LiftedMLPBase
 
 
@@ -177,6 +178,21 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         :func:`liftnet.kernels.activation_parameter`), and its objective still never
         rises. ``activations_`` holds what was learned; ``warm_start`` goes on from it,
         unless ``activation`` has been changed since.
+    init : None, pair, estimator, module or state dict, default=None
+        Network that training starts from, in the place of random weights: a pair
+        ``(coefs, intercepts)`` of lists of arrays, as the attributes are; a fitted
+        ``MLPClassifier`` of scikit-learn or classifier of liftnet; a
+        ``torch.nn.Module`` that :func:`liftnet.torch.from_torch` could read; or its
+        state dict, of tensors or arrays ("0.weight", "0.bias", ...). Of two outputs for
+        two classes the difference is taken. Sizes and activations must be those of
+        ``hidden_layer_sizes`` and ``activation``. With ``warm_start`` only the first
+        fit starts there.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by which the samples' weights are multiplied; a class
+        that a dict leaves out has 1. "balanced" gives every class the same total
+        weight, n_samples / (n_classes * count), in which a sample counts by its
+        ``sample_weight``. A class of weight 0 stays in ``classes_`` but its samples are
+        left out.
     scoring : str, callable or None, default=None
         What the validation score is, more is better: the accuracy, by default (None);
         "loss", minus the loss of the network; or any of scikit-learn's scorers, a name
@@ -264,6 +280,78 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     True
     """
 
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
+        **LiftedMLPBase._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="auto",
+        divergence="fenchel",
+        penalty_weight="auto",
+        alpha="auto",
+        penalty=None,
+        batch_size="auto",
+        learning_rate_init="auto",
+        momentum=0.9,
+        max_iter="auto",
+        damping="auto",
+        scale="auto",
+        n_components="auto",
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        n_jobs=None,
+        verbose=False,
+        input_noise=0.0,
+        accelerate=True,
+        diagnostics=False,
+        learn_activation=False,
+        init=None,
+        class_weight=None,
+        scoring=None,
+        max_time=None,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            divergence=divergence,
+            penalty_weight=penalty_weight,
+            alpha=alpha,
+            penalty=penalty,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
+            momentum=momentum,
+            max_iter=max_iter,
+            damping=damping,
+            scale=scale,
+            n_components=n_components,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+            input_noise=input_noise,
+            accelerate=accelerate,
+            diagnostics=diagnostics,
+            learn_activation=learn_activation,
+            init=init,
+            scoring=scoring,
+            max_time=max_time,
+        )
+        self.class_weight = class_weight
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -333,8 +421,14 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
                 f"{type(self).__name__} needs samples of at least 2 classes, but y "
                 f"holds one class: {self.classes_.tolist()[0]!r}"
             )
-        target = encoder.transform(y).astype(np.uint32)
         n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
+        if start is None:
+            start = self._given(X, n_outputs, loss, self.classes_)
+        target = encoder.transform(y).astype(np.uint32)
+        if self.class_weight is not None:
+            weights = _labels.weigh_classes(self.class_weight, y, sample_weight)
+            X, target, sample_weight, more = self._drop_weightless(X, target, weights)
+            unit *= more
         self.out_activation_ = loss
         validation = None
         if given is not None:
@@ -370,7 +464,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
     def _start_for(self, classes, X):
         """Weights of the previous fit, if its classes were these."""
-        start = self._start(X)
+        start = self._previous(X)
         if start is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 "warm_start needs the classes of the previous fit, "
