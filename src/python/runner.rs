@@ -52,10 +52,7 @@ impl<'a> Bridge<'a> {
     }
 
     /// Asks the calling thread and waits for the answer; `None` after an exception.
-    fn ask<R: Send + 'a>(
-        &self,
-        question: impl FnOnce(Python<'_>) -> PyResult<R> + Send + 'a,
-    ) -> Option<R> {
+    fn ask<R: Send + 'a>(&self, question: impl FnOnce(Python<'_>) -> PyResult<R> + Send + 'a) -> Option<R> {
         let (sender, answer) = channel();
         let job: Job<'a> = Box::new(move |py| {
             // The solver waits for it, unless it panicked.

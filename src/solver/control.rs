@@ -54,11 +54,8 @@ pub trait Control<T> {
 
     /// Told after every pass, of a network that is made when it is asked for; a break ends the run
     /// there.
-    fn pass_done(
-        &mut self,
-        report: &PassReport,
-        network: &dyn Fn() -> Result<Network<T>>,
-    ) -> ControlFlow<()>;
+    fn pass_done(&mut self, report: &PassReport, network: &dyn Fn() -> Result<Network<T>>)
+    -> ControlFlow<()>;
 
     /// The caller's own score of a network on the validation data, where that is what counts
     /// ([`Merit::Own`](crate::spec::Merit::Own)); `None` interrupts the run.

@@ -3,11 +3,11 @@
 //! [`Descent::sweep`] is one round of the loop in `batch.rs`: a joint step of weights and lifted
 //! variables where that lowers the objective, block by block otherwise.
 
+use super::held_out::Verdict;
 use super::history::History;
 use super::layers::Layer;
 use super::lifted::{Lifted, Terms};
 use super::noise::InputNoise;
-use super::held_out::Verdict;
 use super::pass::Data;
 use crate::activation::ActivationKind;
 use crate::error::Result;

@@ -197,8 +197,7 @@ pub fn with_standard_targets<T: Real>(
     };
     let gains = map.columns.iter().map(|column| column.gain).collect();
     let offsets = map.columns.iter().map(|column| column.offset).collect();
-    let options =
-        Options { output_gains: Some(gains), output_offsets: Some(offsets), ..options.clone() };
+    let options = Options { output_gains: Some(gains), output_offsets: Some(offsets), ..options.clone() };
     let standard = |problem: &Problem<'_, T>| match problem.targets() {
         Targets::Values(values) => map.apply(*values),
         Targets::Classes(_) => Array2::zeros((0, 0)),
