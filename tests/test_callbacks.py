@@ -271,7 +271,7 @@ def test_short_passes_are_not_all_drawn():
     with Bar() as bar:
         for i in range(1, 100):
             bar(i, 1.0, None, 0.01 * i, 1000)
-    assert len(drawn) == 12
+    assert [i for i, _ in drawn[:-2]] == [1, 51]
     assert drawn[0] == (1, pytest.approx(9.99))
     assert drawn[-2:] == [(99, 0), "stop"]
 

@@ -189,8 +189,10 @@ def test_a_regressor_goes_on_from_a_fit(friedman):
     X, X_test, y, _ = friedman
     reg = LiftedMLPRegressor(random_state=0, max_iter=5).fit(X, y)
     before = reg.predict(X_test)
-    reg.set_params(learning_rate_init=1e-12).partial_fit(X[:50], y[:50] * 2)
-    assert_allclose(reg.predict(X_test), before, rtol=1e-6)
+    # Other centres and spreads of the targets: the same predictions.
+    for part in (y[:50] * 2, y[:50] - 5000, y[:50] * 0.01):
+        reg.set_params(learning_rate_init=1e-12).partial_fit(X[:50], part)
+        assert_allclose(reg.predict(X_test), before, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

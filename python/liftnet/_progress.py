@@ -5,8 +5,8 @@ import importlib
 import sys
 import warnings
 
-# Seconds between two drawings of a bar: the same however short the passes.
-_INTERVAL = 0.1
+# Seconds between two drawings of a bar, which take about 2 ms and the solver waits for.
+_INTERVAL = 0.5
 
 
 def _in_notebook():
@@ -71,7 +71,7 @@ def _text(loss, validation_score):
 
 
 class _Bar:
-    """Draws at most ten times a second, and at the end."""
+    """Draws at most twice a second, and at the end."""
 
     drawn = -_INTERVAL
 
