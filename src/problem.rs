@@ -156,12 +156,12 @@ fn check_targets<T: Real>(targets: &Targets<'_, T>, n_outputs: usize, loss: Loss
         (_, Targets::Classes(_)) => Err(Error::Parameter {
             name: "y",
             got: "class indices".into(),
-            allowed: format!("real values for the {} loss", loss.name()).into(),
+            allowed: format!("a matrix of values for the {} loss", loss.name()).into(),
         }),
     }
 }
 
-/// Checks that real targets are in the domain of the loss.
+/// Checks that values are in the domain of the loss.
 ///
 /// # Errors
 /// [`Error::NonFinite`], [`Error::Domain`].
@@ -169,8 +169,10 @@ pub fn check_values<T: Real>(y: ArrayView2<'_, T>, loss: LossKind) -> Result<()>
     if let Some((row, column)) = first_non_finite(y, Threads::One) {
         return Err(non_finite("y", vec![row, column], y[[row, column]]));
     }
-    match y.indexed_iter().find(|(_, value)| loss == LossKind::Poisson && **value < T::zero()) {
-        Some(((row, _), value)) => Err(Error::Domain { row, got: value.f64(), loss: loss.name() }),
+    match y.indexed_iter().find(|(_, value)| !loss.allows(**value)) {
+        Some(((row, _), value)) => {
+            Err(Error::Domain { row, got: value.f64(), allowed: loss.domain(), loss: loss.name() })
+        }
         None => Ok(()),
     }
 }

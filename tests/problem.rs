@@ -167,7 +167,8 @@ fn targets_must_suit_the_loss<T: Real>() {
     let mut counts = y.clone();
     (counts[[1, 0]], counts[[2, 1]], counts[[3, 0]]) = (T::zero(), T::of(-2.0), T::of(-1.0));
     let refused = problem(&x, Targets::Values(counts.view()), None, 3, LossKind::Poisson).unwrap_err();
-    assert_eq!(refused, Error::Domain { row: 2, got: -2.0, loss: "poisson" });
+    let allowed = "values of at least 0";
+    assert_eq!(refused, Error::Domain { row: 2, got: -2.0, allowed, loss: "poisson" });
     problem(&x, Targets::Values(counts.view()), None, 3, LossKind::Squared).unwrap();
     problem(&x, Targets::Values(Array2::zeros((4, 3)).view()), None, 3, LossKind::Poisson).unwrap();
 }
@@ -471,7 +472,8 @@ fn messages_name_what_to_mend() {
     assert!(error.to_string().contains("3.0 GiB") && error.to_string().contains("1.0 MiB"), "{error}");
     let error = Error::Labels { row: 4, got: 7, classes: 3 };
     assert_eq!(error.to_string(), "y holds class index 7 at row 4, expected 0 to 2");
-    let error = Error::Domain { row: 4, got: -1.5, loss: "poisson" };
+    let allowed = "values of at least 0";
+    let error = Error::Domain { row: 4, got: -1.5, allowed, loss: "poisson" };
     let message = "y holds -1.5 at row 4, expected values of at least 0 for the poisson loss";
     assert_eq!(error.to_string(), message);
 }

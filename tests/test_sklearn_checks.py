@@ -94,7 +94,7 @@ def test_tags():
     assert tags.estimator_type == "classifier"
     assert is_classifier(LiftedMLPClassifier())
     assert tags.classifier_tags.multi_class
-    assert not tags.classifier_tags.multi_label
+    assert tags.classifier_tags.multi_label
     assert not tags.classifier_tags.poor_score
     assert tags.target_tags.required
     assert not tags.target_tags.multi_output

@@ -5,7 +5,6 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from liftnet import _labels
@@ -133,8 +132,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     n_iter_no_change : int, default=10
         Passes in a row without improvement after which training stops.
     early_stopping : bool, default=False
-        Set ``validation_fraction`` of the data aside (stratified), stop on its
-        accuracy, and keep the weights of the best pass.
+        Set ``validation_fraction`` of the data aside (stratified by class), stop on its
+        accuracy (for labels, the share of samples with every label right), and keep the
+        weights of the best pass.
     validation_fraction : float, default=0.1
         Share of the data set aside for early stopping, in (0, 1).
     warm_start : bool, default=False
@@ -189,12 +189,13 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         that a dict leaves out has 1. "balanced" gives every class the same total
         weight, n_samples / (n_classes * count), in which a sample counts by its
         ``sample_weight``. A class of weight 0 stays in ``classes_`` but its samples are
-        left out.
+        left out. For several labels, a list with a dict for each, or "balanced", whose
+        weights are multiplied, as in ``sklearn.utils.class_weight``.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels.
+        Class labels; of an indicator matrix the numbers of its columns.
     coefs_ : list of ndarray, shape (n_in, n_out) each
         Weights of the layers, for raw inputs, in the precision of ``X``.
     intercepts_ : list of ndarray, shape (n_out,) each
@@ -240,9 +241,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     n_layers_ : int
         Number of layers, input and output included.
     n_outputs_ : int
-        Output units: 1 for two classes, otherwise one a class.
+        Output units: 1 for two classes, otherwise one a class or label.
     out_activation_ : str
-        "logistic" for two classes, otherwise "softmax".
+        "logistic" for two classes and for labels, otherwise "softmax".
 
     References
     ----------
@@ -340,8 +341,10 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         X : array-like of shape (n_samples, n_features)
             Inputs. float32 is trained in single, everything else in double precision.
             Not copied; do not write to it from another thread meanwhile.
-        y : array-like of shape (n_samples,)
-            Class labels, two classes or more.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels, two classes or more. Or an indicator matrix, dense or sparse,
+            with 1 for each label that a sample has, else 0: the labels do not exclude
+            each other, each has an output and a logistic loss of its own.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, 0 or more. A weight of 0 removes a sample.
 
@@ -365,26 +368,23 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         return self._fit_or_restore(X, y, sample_weight)
 
     def _fit(self, X, y, sample_weight):
-        X, y = self._validate_X(X, reset=True, y=y)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
+        X, y = self._validate_X(X, reset=True, y=y, multi_output=True)
+        labels = _labels.indicators(y, X.dtype)
+        y = column_or_1d(y, warn=True) if labels is None else labels
         X, y, sample_weight, unit = self._drop_weightless(X, y, sample_weight)
-        encoder = LabelEncoder().fit(y)
-        start = self._start_for(encoder.classes_, X) if self.warm_start else None
-        if start is None:
-            self.classes_ = encoder.classes_
+        if labels is None:
+            encoder = LabelEncoder().fit(y)
+            classes, target = encoder.classes_, encoder.transform(y).astype(np.uint32)
+            self._check_classes(classes)
+            n_outputs = 1 if len(classes) == 2 else len(classes)
+            loss = link = "softmax" if n_outputs > 1 else "logistic"
         else:
-            encoder.classes_ = self.classes_
-        n_classes = len(self.classes_)
-        if n_classes < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes, but y "
-                f"holds one class: {self.classes_.tolist()[0]!r}"
-            )
-        n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
+            n_outputs = y.shape[1]
+            classes, target = np.arange(n_outputs), y
+            loss, link = "multilabel", "logistic"
+        start = self._start_for(classes, n_outputs, X) if self.warm_start else None
         if start is None:
-            start = self._given(X, n_outputs, loss, self.classes_)
-        target = encoder.transform(y).astype(np.uint32)
+            start = self._given(X, n_outputs, link, classes)
         if self.class_weight is not None:
             weights = _labels.weigh_classes(self.class_weight, y, sample_weight)
             X, target, sample_weight, more = self._drop_weightless(X, target, weights)
@@ -392,21 +392,42 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         validation = None
         if self.early_stopping:
             X, target, sample_weight, validation = self._hold_out(
-                X, target, sample_weight, stratify=target
+                X, target, sample_weight, stratify=target if labels is None else None
             )
         self._train(X, target, n_outputs, loss, sample_weight, validation, start, unit)
-        self.out_activation_ = loss
+        self.classes_ = classes
+        self.out_activation_ = link
         return self
 
-    def _start_for(self, classes, X):
-        """Weights of the previous fit, if its classes were these."""
+    def _check_classes(self, classes):
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes, but y "
+                f"holds one class: {classes.tolist()[0]!r}"
+            )
+
+    def _start_for(self, classes, n_outputs, X):
+        """Network of the previous fit, if its classes were these."""
         start = self._previous(X)
         if start is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 "warm_start needs the classes of the previous fit, "
                 f"{self.classes_.tolist()}, but y has {classes.tolist()}"
             )
+        if start is not None and n_outputs != self.n_outputs_:
+            raise ValueError(
+                f"warm_start needs the {self.n_outputs_} outputs of the previous fit, "
+                f"but y needs {n_outputs}"
+            )
         return start
+
+    def _is_multilabel(self):
+        return self.out_activation_ == "logistic" and self.n_outputs_ > 1
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def decision_function(self, X):
         """Logits of the network.
@@ -419,13 +440,13 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Returns
         -------
         ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
-            For two classes the log-odds of ``classes_[1]``.
+            For two classes the log-odds of ``classes_[1]``, for labels those of each.
         """
         logits = self._logits(X)
         return logits[:, 0] if self.n_outputs_ == 1 else logits
 
     def predict(self, X):
-        """Most probable class of each sample.
+        """Most probable class, or set of labels, of each sample.
 
         Parameters
         ----------
@@ -434,10 +455,12 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels from ``classes_``.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels from ``classes_``; after a fit on an indicator matrix another one.
         """
         logits = self.decision_function(X)
+        if self._is_multilabel():
+            return (logits > 0).astype(np.int64)
         if self.n_outputs_ == 1:
             return self.classes_[(logits > 0).astype(np.intp)]
         return self.classes_[logits.argmax(axis=1)]
@@ -453,11 +476,14 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
+            Columns in the order of ``classes_``. Rows sum to 1, but for labels that do
+            not exclude each other.
         """
         logits = self.decision_function(X)
         if self.n_outputs_ == 1:
             return np.column_stack([expit(-logits), expit(logits)])
+        if self._is_multilabel():
+            return expit(logits)
         return softmax(logits, axis=1)
 
     def predict_log_proba(self, X):
@@ -476,6 +502,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         logits = self.decision_function(X)
         if self.n_outputs_ == 1:
             return np.column_stack([log_expit(-logits), log_expit(logits)])
+        if self._is_multilabel():
+            return log_expit(logits)
         return log_softmax(logits, axis=1)
 
 

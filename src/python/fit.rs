@@ -223,7 +223,7 @@ enum BorrowedTargets<'py, T: Element> {
 
 impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
     fn borrow(name: &str, y: &Bound<'py, PyAny>, loss: LossKind) -> PyResult<Self> {
-        Ok(if loss.is_regression() {
+        Ok(if loss.has_values() {
             Self::Values(matrix(name, y)?)
         } else {
             Self::Classes(vector(name, y, "a contiguous 1-d array of uint32 class indices")?)
