@@ -173,6 +173,16 @@ fn targets_must_suit_the_loss<T: Real>() {
     assert_eq!(refused, Error::Domain { row: 2, got: -2.0, allowed, loss: "poisson" });
     problem(&x, Targets::Values(counts.view()), None, 3, LossKind::Squared).unwrap();
     problem(&x, Targets::Values(Array2::zeros((4, 3)).view()), None, 3, LossKind::Poisson).unwrap();
+    // Labels are there or not.
+    let labels = Array2::from_shape_fn((4, 3), |(i, j)| T::of((i == j).into()));
+    problem(&x, Targets::Values(labels.view()), None, 3, LossKind::Multilabel).unwrap();
+    let allowed = "0 or 1";
+    for wrong in [-1.0, 0.5, 2.0] {
+        let mut labels = labels.clone();
+        labels[[3, 1]] = T::of(wrong);
+        let refused = problem(&x, Targets::Values(labels.view()), None, 3, LossKind::Multilabel).unwrap_err();
+        assert_eq!(refused, Error::Domain { row: 3, got: wrong, allowed, loss: "multilabel" });
+    }
 }
 
 fn sample_weights_are_checked<T: Real>() {
