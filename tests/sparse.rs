@@ -26,6 +26,7 @@ for_both!(
     networks_give_the_same,
     maps_are_the_same,
     fits_are_the_same,
+    starts_beyond_the_leading_directions_keep_predictions,
 );
 
 /// Compressed rows, owned.
@@ -184,17 +185,19 @@ fn maps_are_the_same<T: Real>() {
             let weights = weighted.then(|| weights.view());
             for scaling in [Scaling::Global, Scaling::Feature] {
                 let options = options(n, d, |spec| (spec.components, spec.scaling) = (components, scaling));
-                let fit = |x: Rows<'_, T>| {
+                let fit = |is_sparse: bool| {
+                    let x: Rows<'_, T> = if is_sparse { owned.view().into() } else { x.view().into() };
                     let targets = Targets::Classes(&classes);
                     let problem = Problem::new(x, targets, weights, 3, LossKind::Softmax).unwrap();
                     let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
                     InputMap::fit(&problem, &options, false, &mut rng).unwrap()
                 };
-                let (dense, sparse) = (fit(x.view().into()), fit(owned.view().into()));
+                let (dense, sparse) = (fit(false), fit(true));
                 let case = format!("{n} x {d}, {components:?}, {scaling:?}, {weighted}");
                 assert_eq!(dense.n_components(), sparse.n_components(), "{case}");
                 let allowed = T::epsilon().f64().sqrt();
-                let scales = dense.scale().iter().zip(sparse.scale()).map(|(a, b)| (*a - *b).f64().abs());
+                let (one, other) = (dense.scale(), sparse.scale());
+                let scales = one.iter().zip(other).map(|(a, b)| (*a - *b).f64().abs());
                 assert!(scales.fold(0.0, f64::max) <= 1e3 * T::epsilon().f64(), "{case}");
                 // Directions of nearly equal variance may turn; lengths of rows in them do not.
                 let lengths = |map: &InputMap<T>, x: Rows<'_, T>| -> Vec<f64> {
@@ -236,7 +239,11 @@ fn fits_are_the_same<T: Real>() {
                         (spec.batch_size, spec.learning_rate) = (None, None);
                     }
                 });
-                let fit = |x: Rows<'_, T>, x_val: Rows<'_, T>| {
+                let fit = |is_sparse: bool| {
+                    let (x, x_val): (Rows<'_, T>, Rows<'_, T>) = match is_sparse {
+                        true => (owned.view().into(), owned_val.view().into()),
+                        false => (x.view().into(), x_val.view().into()),
+                    };
                     let problem =
                         Problem::new(x, Targets::Classes(&classes), None, 3, LossKind::Softmax).unwrap();
                     let targets = Targets::Classes(&classes[..50]);
@@ -247,8 +254,7 @@ fn fits_are_the_same<T: Real>() {
                     }
                     .unwrap()
                 };
-                let one = fit(x.view().into(), x_val.view().into());
-                let other = fit(owned.view().into(), owned_val.view().into());
+                let (one, other) = (fit(false), fit(true));
                 let case = format!("{solver:?}, {penalty}, {noise}");
                 let logits =
                     |network: &Network<T>| network.decision_function(x.view(), Threads::One).unwrap();
@@ -256,6 +262,37 @@ fn fits_are_the_same<T: Real>() {
                 assert!(distance(one.view(), other.view()) <= 30.0 * T::epsilon().f64().sqrt(), "{case}");
             }
         }
+    }
+}
+
+/// Of very many features too, of which not all directions can be kept.
+fn starts_beyond_the_leading_directions_keep_predictions<T: Real>() {
+    let (n, d) = (80, 2100);
+    let x = inputs::<T>(n, d);
+    let owned = Owned::new(x.view());
+    let network = Network {
+        coefs: vec![normal::<T>(d, 4, 30).mapv(|v| v * T::of(0.1)), normal(4, 3, 31)],
+        intercepts: vec![Array1::from_elem(4, T::of(0.2)), Array1::zeros(3)],
+        activations: vec![ActivationKind::Tanh],
+    };
+    let logits = |network: &Network<T>| network.decision_function(x.view(), Threads::One).unwrap();
+    let expected = logits(&network);
+    // Targets that the network knows, so that it is worth keeping.
+    let largest = |row: ndarray::ArrayView1<'_, T>| {
+        (0..3).fold(0, |best, j| if row[j] > row[best] { j } else { best }) as u32
+    };
+    let classes: Vec<u32> = expected.rows().into_iter().map(largest).collect();
+    for rows in [Rows::from(x.view()), Rows::from(owned.view())] {
+        let problem = Problem::new(rows, Targets::Classes(&classes), None, 3, LossKind::Softmax).unwrap();
+        let options = options(n, d, |spec| {
+            (spec.components, spec.hidden_layer_sizes) = (Components::Count(6), vec![4]);
+            (spec.activations, spec.alpha) = (vec![ActivationKind::Tanh], Some(0.0));
+            (spec.learning_rate, spec.max_iter) = (Some(1e-12), Some(1));
+        });
+        let solution = stochastic(&problem, &options, Some(&network), None, &mut Silent).unwrap();
+        assert_eq!(solution.n_components, 10);
+        let got = logits(&solution.network);
+        assert!(distance(got.view(), expected.view()) <= T::epsilon().f64().sqrt());
     }
 }
 

@@ -147,7 +147,7 @@ impl<'a, T: Real> Covariance<'a, T> {
     }
 
     /// G q.
-    fn apply(&self, q: &Array2<f64>) -> Array2<f64> {
+    pub fn apply(&self, q: &Array2<f64>) -> Array2<f64> {
         let mut image = Array2::zeros(q.raw_dim());
         if let (None, Rows::Sparse(x)) = (&self.gram, self.standard.x) {
             image

@@ -27,19 +27,19 @@ const ROWS: usize = 256;
 /// Most directions that are kept of inputs whose Gram matrix is not formed, unless more are asked for.
 const MOST: usize = 1024;
 /// Least damping, which keeps the map of data without any variance finite.
-const TINY: f64 = 1e-12;
+pub(super) const TINY: f64 = 1e-12;
 
 /// An affine map of the inputs, fitted to data.
 #[derive(Debug, Clone)]
 pub struct InputMap<T> {
-    center: Array1<T>,
-    scale: Array1<T>,
-    directions: Directions<T>,
+    pub(super) center: Array1<T>,
+    pub(super) scale: Array1<T>,
+    pub(super) directions: Directions<T>,
 }
 
 /// Coordinates of the centred, scaled inputs.
 #[derive(Debug, Clone)]
-enum Directions<T> {
+pub(super) enum Directions<T> {
     /// The features themselves.
     Features,
     Spectral {
@@ -278,9 +278,11 @@ pub(super) fn most_directions(options: &Options, n: usize, d: usize) -> usize {
     if options.penalties[0].is_elementwise() {
         return d;
     }
+    // A start may add one for each unit.
+    let units = options.hidden_layer_sizes.first().copied().unwrap_or(0);
     match options.components {
-        Components::Auto if d > GRAM_MAX => more(MOST.min(d / 2)).min(d),
-        Components::Count(k) => more(k).min(d),
+        Components::Auto if d > GRAM_MAX => (more(MOST.min(d / 2)) + units).min(d),
+        Components::Count(k) => (more(k) + units).min(d),
         // No more directions than rows have any variance.
         Components::Share(_) if d > GRAM_MAX => d.min(n),
         _ => d,
