@@ -99,7 +99,7 @@ def test_tags():
     assert tags.target_tags.required
     assert not tags.target_tags.multi_output
     assert tags.input_tags.two_d_array
-    assert not tags.input_tags.sparse
+    assert tags.input_tags.sparse
     assert not tags.input_tags.allow_nan
     assert not tags.non_deterministic
     assert not tags.no_validation
@@ -114,7 +114,7 @@ def test_tags_of_the_regressor():
     assert tags.target_tags.multi_output
     assert not tags.target_tags.positive_only
     assert get_tags(LiftedMLPRegressor(loss="poisson")).target_tags.positive_only
-    assert not tags.input_tags.sparse
+    assert tags.input_tags.sparse
     assert not tags.input_tags.allow_nan
     assert not tags.non_deterministic
 

@@ -20,7 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from liftnet import _core, _export, _start
+from liftnet import _core, _export, _sparse, _start
 from liftnet._html import NetworkHTMLMixin
 from liftnet._threads import n_threads, physical_memory
 
@@ -244,12 +244,17 @@ class LiftedMLPBase(
     def _validate_X(self, X, *, reset, dtype=(np.float64, np.float32), **kwargs):
         """Validate as scikit-learn does, but name the feature that is not finite."""
         checked = validate_data(
-            self, X, reset=reset, dtype=dtype, ensure_all_finite=False, **kwargs
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=dtype,
+            ensure_all_finite=False,
+            **kwargs,
         )
         X = checked[0] if isinstance(checked, tuple) else checked
-        # The core borrows arrays, which needs them aligned; nearly all are.
-        aligned = np.require(X, requirements="A")
-        bad = _core.first_non_finite(aligned)
+        X = _sparse.checked(X)
+        bad = _sparse.first_non_finite(X)
         if bad is not None:
             row, column = bad
             names = getattr(self, "feature_names_in_", None)
@@ -260,7 +265,7 @@ class LiftedMLPBase(
                 f"{type(self).__name__} does not accept NaN or infinite (inf) values; "
                 "impute them first, for instance with sklearn.impute.SimpleImputer."
             )
-        return (aligned, *checked[1:]) if isinstance(checked, tuple) else aligned
+        return (X, *checked[1:]) if isinstance(checked, tuple) else X
 
     def _fit_or_restore(self, X, y, sample_weight):
         """Fit; a failed fit leaves an earlier one as it was."""
@@ -337,14 +342,16 @@ class LiftedMLPBase(
         ``unit`` is the sample weight that a weight of 1 stands for.
         """
         total_weight = unit * (
-            len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
+            X.shape[0] if sample_weight is None else sample_weight.sum(dtype=np.float64)
         )
         total_weight = min(float(total_weight), np.finfo(np.float64).max)
         options = self._options(loss, total_weight)
         chosen = options["activation"]
         activations = chosen if start is None else start.activations
+        if validation is not None:
+            validation = (_sparse.rows(validation[0]), validation[1])
         result = _core.fit(
-            X,
+            _sparse.rows(X),
             y,
             n_outputs,
             options | {"activation": activations},
@@ -405,7 +412,11 @@ class LiftedMLPBase(
         check_is_fitted(self)
         X = self._validate_X(X, reset=False, dtype=self.coefs_[0].dtype)
         return _core.decision_function(
-            X, self.coefs_, self.intercepts_, self.activations_, n_threads(self.n_jobs)
+            _sparse.rows(X),
+            self.coefs_,
+            self.intercepts_,
+            self.activations_,
+            n_threads(self.n_jobs),
         )
 
     def __sklearn_clone__(self):
@@ -416,6 +427,7 @@ class LiftedMLPBase(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -424,7 +436,7 @@ class LiftedMLPBase(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
@@ -449,7 +461,7 @@ class LiftedMLPBase(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         layer : int, default=-1
             Which one, counted as ``activations_`` is: from 0, or from the end.
@@ -479,7 +491,7 @@ class LiftedMLPBase(
         # one value and zeros are exact.
         n_units = self.coefs_[depth].shape[0]
         return _core.decision_function(
-            X,
+            _sparse.rows(X),
             [*self.coefs_[:depth], np.eye(n_units, dtype=X.dtype)],
             [*self.intercepts_[:depth], np.zeros(n_units, dtype=X.dtype)],
             self.activations_[:depth],

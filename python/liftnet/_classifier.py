@@ -124,7 +124,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     n_components : int, float, "auto" or None, default="auto"
         Leading principal directions of the inputs in which the first layer is trained:
         their number, the share of the variance that they hold (in (0, 1)), or None for
-        all. "auto" keeps all of up to 128 features and 95 % of the variance of more.
+        all. "auto" keeps all of up to 128 features and 95 % of the variance of more,
+        but of more than 2,048 features at most 1,024 directions. Training holds the
+        inputs in these directions, dense: n_samples x n_components_ numbers.
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts. For
         ``solver="batch"`` the relative improvement of the objective, and the optimality
@@ -338,9 +340,10 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs. float32 is trained in single, everything else in double precision.
-            Not copied; do not write to it from another thread meanwhile.
+            Not copied; do not write to it from another thread meanwhile. Sparse ones
+            are read row by row and never made dense as a whole; CSR is best.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, two classes or more. Or an indicator matrix, dense or sparse,
             with 1 for each label that a sample has, else 0: the labels do not exclude
@@ -434,7 +437,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
@@ -450,7 +453,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
@@ -470,7 +473,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
@@ -491,7 +494,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns

@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
+# Row ends, columns and values of sparse rows, and the number of columns.
+_Rows = _Floats | tuple[NDArray[np.int64], NDArray[np.int32], _Floats, int]
 
 @type_check_only
 class Options(TypedDict):
@@ -101,14 +103,14 @@ class FitResult:
     def status(self) -> str: ...
 
 def fit(
-    x: _Floats,
+    x: _Rows,
     y: NDArray[np.uint32] | _Floats,
     n_outputs: int,
     options: Options,
     *,
     sample_weight: _Floats | None = None,
     start: tuple[Sequence[_Floats], Sequence[_Floats]] | None = None,
-    validation: tuple[_Floats, NDArray[np.uint32] | _Floats] | None = None,
+    validation: tuple[_Rows, NDArray[np.uint32] | _Floats] | None = None,
     callback: Callable[[int, float, float | None, float], Any] | None = None,
 ) -> FitResult:
     """Train by stochastic lifted block-coordinate descent.
@@ -117,7 +119,7 @@ def fit(
     """
 
 def decision_function(
-    x: _Floats,
+    x: _Rows,
     coefs: Sequence[_Floats],
     intercepts: Sequence[_Floats],
     activations: Sequence[str],

@@ -122,7 +122,9 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
     n_components : int, float, "auto" or None, default="auto"
         Leading principal directions of the inputs in which the first layer is trained:
         their number, the share of the variance that they hold (in (0, 1)), or None for
-        all. "auto" keeps all of up to 128 features and 95 % of the variance of more.
+        all. "auto" keeps all of up to 128 features and 95 % of the variance of more,
+        but of more than 2,048 features at most 1,024 directions. Training holds the
+        inputs in these directions, dense: n_samples x n_components_ numbers.
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts. For
         ``solver="batch"`` the relative improvement of the objective, and the optimality
@@ -331,9 +333,10 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs. float32 is trained in single, everything else in double precision.
-            Not copied; do not write to it from another thread meanwhile.
+            Not copied; do not write to it from another thread meanwhile. Sparse ones
+            are read row by row and never made dense as a whole; CSR is best.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets. 0 or more for the Poisson loss, and not all 0.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -413,7 +416,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns

@@ -1,6 +1,6 @@
 //! `fit`: from Python's arrays and options to a solved problem and back.
 
-use super::arrays::{Inputs, activations, into_lists, matrix, network, vector};
+use super::arrays::{Table, Tables, activations, into_lists, matrix, network, vector};
 use super::runner;
 use crate::activation::Divergence;
 use crate::error::{Error, Result};
@@ -136,9 +136,9 @@ pub fn fit<'py>(
 ) -> PyResult<FitResult> {
     let spec = options.extract::<PySpec>()?.spec()?;
     let request = Request { y, n_outputs, spec, sample_weight, start, validation, callback };
-    match Inputs::borrow("X", x)? {
-        Inputs::F32(array) => request.fit(x.py(), &array),
-        Inputs::F64(array) => request.fit(x.py(), &array),
+    match Tables::borrow("X", x)? {
+        Tables::F32(table) => request.fit(x.py(), &table),
+        Tables::F64(table) => request.fit(x.py(), &table),
     }
 }
 
@@ -157,10 +157,10 @@ struct Request<'py> {
 }
 
 impl<'py> Request<'py> {
-    fn fit<T: Real + Element>(self, py: Python<'py>, x: &PyReadonlyArray2<'py, T>) -> PyResult<FitResult> {
+    fn fit<T: Real + Element>(self, py: Python<'py>, x: &Table<'py, T>) -> PyResult<FitResult> {
         let Self { y, n_outputs, spec, sample_weight, start, validation, callback } = self;
         let (loss, threads) = (spec.loss, spec.threads);
-        let x = x.as_array();
+        let x = x.view()?;
         let y = BorrowedTargets::<T>::borrow("y", &y, loss)?;
         let targets = y.view()?;
         let sample_weight = sample_weight
@@ -172,11 +172,14 @@ impl<'py> Request<'py> {
             .transpose()?;
         let held_out = validation
             .map(|(x, y)| {
-                Ok::<_, PyErr>((matrix::<T>("X_val", &x)?, BorrowedTargets::<T>::borrow("y_val", &y, loss)?))
+                Ok::<_, PyErr>((
+                    Table::<T>::borrow("X_val", &x)?,
+                    BorrowedTargets::<T>::borrow("y_val", &y, loss)?,
+                ))
             })
             .transpose()?;
         let held_out = match &held_out {
-            Some((x, y)) => Some((x.as_array(), y.view()?)),
+            Some((x, y)) => Some((x.view()?, y.view()?)),
             None => None,
         };
         let callback = callback.map(Bound::unbind);
@@ -192,7 +195,8 @@ impl<'py> Request<'py> {
             if let Some((x_val, _)) = &held_out
                 && x_val.ncols() != x.ncols()
             {
-                let (got, expected) = (x_val.shape().to_vec(), format!("{} columns, as X has", x.ncols()));
+                let (got, expected) =
+                    (vec![x_val.nrows(), x_val.ncols()], format!("{} columns, as X has", x.ncols()));
                 return Err(Error::Shape { argument: "X_val".into(), got, expected });
             }
             let held_out = held_out.map(|(x, y)| Problem::new(x, y, None, n_outputs, loss)).transpose()?;

@@ -28,6 +28,7 @@ mod stochastic;
 mod target_map;
 #[cfg(test)]
 mod tests;
+mod wider_map;
 
 pub use batch::batch;
 pub use control::{Control, PassReport, Silent, Status};

@@ -1,5 +1,6 @@
 //! From a start to weights in mapped coordinates, and back to a network.
 
+use super::covariance::GRAM_MAX;
 use super::input_map::InputMap;
 use super::layers::{Layer, random_weights};
 use crate::activation::ActivationKind;
@@ -68,8 +69,12 @@ fn given_weights<T: Real>(
     let (coef, intercept) = (&network.coefs[0], &network.intercepts[0]);
     let mut first = map.unfold(coef.view(), intercept.view());
     if map.lost_share(coef.view(), first.view()) > LOSS_ALLOWED {
-        // The given weights reach beyond the leading directions: keep them all.
-        *map = InputMap::fit(problem, options, true, rng)?;
+        // The given weights reach beyond the leading directions: keep them all, or theirs.
+        if problem.n_features() > GRAM_MAX {
+            map.widen(coef.view(), problem, options, rng)?;
+        } else {
+            *map = InputMap::fit(problem, options, true, rng)?;
+        }
         first = map.unfold(coef.view(), intercept.view());
     }
     let rest = network.coefs[1..].iter().zip(&network.intercepts[1..]).map(|(coef, intercept)| {
