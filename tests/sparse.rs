@@ -15,7 +15,7 @@ use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::rows::{Rows, SparseRows};
 use liftnet::solver::{InputMap, Silent, batch, stochastic};
-use liftnet::spec::{Components, Options, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2, s};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -98,6 +98,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         input_noise: 0.0,
         accelerate: true,
         diagnostics: false,
+        merit: Merit::Score,
         total_weight: None,
         memory_limit: None,
     };

@@ -54,6 +54,35 @@ def indicators(y, dtype):
     return labels
 
 
+def validation_indicators(y_val, n_labels, dtype):
+    """Read an indicator matrix of validation data, with as many labels as ``y`` has.
+
+    Parameters
+    ----------
+    y_val : array-like or sparse matrix of shape (n_samples, n_labels)
+    n_labels : int
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_labels)
+
+    Raises
+    ------
+    ValueError
+        For another shape, and what is no indicator matrix.
+    """
+    y_val = y_val.toarray() if issparse(y_val) else np.asarray(y_val)
+    if y_val.ndim != 2 or y_val.shape[1] != n_labels:
+        raise ValueError(
+            f"y_val must be an indicator matrix with {n_labels} columns, as y is, got "
+            f"the shape {y_val.shape}"
+        )
+    if not np.isin(y_val, (0, 1)).all():
+        raise ValueError("y_val must hold 0 and 1 only, as an indicator matrix does")
+    return np.ascontiguousarray(y_val, dtype=dtype)
+
+
 def weigh_classes(class_weight, y, sample_weight):
     """Sample weights times those of the samples' classes.
 
