@@ -93,6 +93,8 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         momentum: 0.9,
         tol: 0.0,
         n_iter_no_change: 1000,
+        early_stopping: true,
+        max_time: None,
         seed: 1,
         threads: 1,
         input_noise: 0.0,

@@ -372,7 +372,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, 0 or more. A weight of 0 removes a sample.
         X_val : {array-like, sparse matrix}, default=None
-            Validation inputs of your own, with the features of ``X``, scored after every pass. With
+            Validation inputs of your own, with the features of ``X``, scored after
+            every pass. With
             ``early_stopping=True`` they take the place of the share of ``X`` that would
             be set aside, and all of ``X`` is trained on; otherwise they are only
             watched, and the network is the same without them.

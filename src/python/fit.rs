@@ -1,6 +1,6 @@
 //! `fit`: from Python's arrays and options to a solved problem and back.
 
-use super::arrays::{Table, Tables, activations, into_lists, network, vector};
+use super::arrays::{Table, Tables, activations, into_lists, matrix, network, vector};
 use super::runner::{self, Listeners};
 use crate::activation::Divergence;
 use crate::error::{Error, Result};
