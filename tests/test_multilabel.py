@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, log_expit
 from sklearn.datasets import make_multilabel_classification
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.class_weight import compute_sample_weight
@@ -161,6 +161,28 @@ def test_early_stopping_keeps_the_best_pass(labelled, solver):
     scores = model.validation_scores_
     assert model.best_validation_score_ == max(scores) > 0.3
     assert len(model.history_["validation_loss"]) == model.n_iter_
+
+
+def test_validation_data_of_ones_own(labelled):
+    X, Y = labelled
+    split = X[:400], Y[:400]
+    held = {"X_val": X[400:], "y_val": Y[400:]}
+    model = quick(early_stopping=True).fit(*split, **held)
+    assert max(model.validation_scores_) == model.score(X[400:], Y[400:])
+    sparse = {name: scipy.sparse.csr_array(value) for name, value in held.items()}
+    again = quick(early_stopping=True).fit(*split, **sparse)
+    assert again.validation_scores_ == model.validation_scores_
+    scored = quick(early_stopping=True, scoring="f1_micro").fit(*split, **held)
+    best = f1_score(Y[400:], scored.predict(X[400:]), average="micro")
+    assert max(scored.validation_scores_) == best
+    for wrong, message in (
+        (Y[400:, :3], "with 4 columns, as y is, got the shape"),
+        (Y[400:, 0], "with 4 columns"),
+        (Y[400:] * 2, "y_val must hold 0 and 1 only"),
+        (Y[401:], "inconsistent numbers of samples"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            quick().fit(*split, X_val=X[400:], y_val=wrong)
 
 
 def test_sample_weights_and_class_weights(labelled):

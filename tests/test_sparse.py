@@ -168,6 +168,20 @@ def test_non_finite_values_are_named(images, value):
         quick().fit(*images).predict(X)
 
 
+def test_validation_data_of_ones_own(images):
+    X, y = images
+    scores = []
+    for container in (np.asarray, sp.csr_array, sp.coo_array):
+        model = quick(early_stopping=True, scoring="f1_macro")
+        model.fit(container(X[:300]), y[:300], X_val=container(X[300:]), y_val=y[300:])
+        scores.append(model.validation_scores_)
+    assert scores[1] == scores[2] == pytest.approx(scores[0])
+    bad = sp.csr_array(X[300:])
+    bad.data[0] = np.nan
+    with pytest.raises(ValueError, match="X_val: Input X contains NaN in feature"):
+        quick().fit(X[:300], y[:300], X_val=bad, y_val=y[300:])
+
+
 def test_other_errors(images):
     X, y = sp.csr_array(images[0]), images[1]
     model = quick().fit(X, y)
