@@ -182,6 +182,15 @@ def test_validation_data_of_ones_own(images):
         quick().fit(X[:300], y[:300], X_val=bad, y_val=y[300:])
 
 
+def test_partial_fit(images):
+    X, y = images
+    dense, sparse = quick(), quick()
+    for rows in (slice(0, 200), slice(200, 400)):
+        dense.partial_fit(X[rows], y[rows], classes=range(10))
+        sparse.partial_fit(sp.csr_array(X[rows]), y[rows], classes=range(10))
+    same(dense, sparse, rtol=0, atol=0)
+
+
 def test_other_errors(images):
     X, y = sp.csr_array(images[0]), images[1]
     model = quick().fit(X, y)

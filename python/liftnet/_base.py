@@ -21,7 +21,16 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from liftnet import _core, _export, _sparse, _start, _validation
+from liftnet import (
+    _callbacks,
+    _core,
+    _export,
+    _progress,
+    _sparse,
+    _start,
+    _validation,
+)
+from liftnet._callbacks import CallbackSupportMixin
 from liftnet._html import NetworkHTMLMixin
 from liftnet._threads import n_threads, physical_memory
 from liftnet._validation import ValidationSet
@@ -33,7 +42,11 @@ def _in_64_bits(value):
 
 
 class LiftedMLPBase(
-    NetworkHTMLMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CallbackSupportMixin,
+    NetworkHTMLMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Parameters, validation and training common to the lifted estimators."""
 
@@ -279,12 +292,13 @@ class LiftedMLPBase(
             )
         return (X, *checked[1:]) if isinstance(checked, tuple) else X
 
-    def _fit_or_restore(self, X, y, sample_weight, given=None):
+    def _or_restore(self, fit, *arguments):
         """Fit; a failed fit leaves an earlier one as it was."""
         fitted = vars(self).copy()
         try:
-            return self._fit(X, y, sample_weight, given)
+            return fit(*arguments)
         except BaseException:
+            fitted |= _callbacks.of_the_context(self)
             vars(self).clear()
             vars(self).update(fitted)
             raise
@@ -369,17 +383,21 @@ class LiftedMLPBase(
             scorer = _validation.PassScorer(self, validation)
         if validation is not None:
             validation = validation._replace(X=_sparse.rows(validation.X))
-        result = _core.fit(
-            _sparse.rows(X),
-            y,
-            n_outputs,
-            options | {"activation": activations},
-            sample_weight=sample_weight,
-            start=None if start is None else (start.coefs, start.intercepts),
-            validation=validation,
-            callback=self._print_pass if self.verbose else None,
-            scorer=scorer,
-        )
+        tasks = self._tasks(X, y, sample_weight, options)
+        with _progress.Listener(self, tasks) as listener:
+            result = _core.fit(
+                _sparse.rows(X),
+                y,
+                n_outputs,
+                options | {"activation": activations},
+                sample_weight=sample_weight,
+                start=None if start is None else (start.coefs, start.intercepts),
+                validation=validation,
+                callback=listener.callback,
+                with_weights=listener.wants_weights,
+                scorer=scorer,
+            )
+        vars(self).pop("_stream", None)
         self.coefs_ = result.coefs
         self.activations_ = result.activations
         self._chosen_activations = chosen
@@ -399,6 +417,8 @@ class LiftedMLPBase(
             self.best_validation_score_ = None
         chosen = validation is not None and self.early_stopping
         self.best_loss_ = None if chosen else min(result.loss_curve, default=np.nan)
+        if tasks is not None:
+            tasks.close((self.coefs_, self.intercepts_, self.activations_))
         if result.status == "max_time":
             warnings.warn(
                 f"Training ended after {result.n_iter} passes because max_time="
@@ -413,8 +433,26 @@ class LiftedMLPBase(
                 stacklevel=3,
             )
 
+    def _tasks(self, X, y, sample_weight, options):
+        """Tasks of scikit-learn's callbacks, or None where there are none."""
+
+        def fitted(weights):
+            estimator = _validation.with_weights(self, weights)
+            names = ("coefs_", "intercepts_", "activations_", "n_layers_")
+            return {name: getattr(estimator, name) for name in names}
+
+        data = {
+            "X": X,
+            "y": lambda: self._targets_for_scorer(y),
+            "metadata": {}
+            if sample_weight is None
+            else {"sample_weight": sample_weight},
+        }
+        passes = _core.planned_passes(options, *X.shape)
+        return _callbacks.tasks(self, passes, data, fitted)
+
     @staticmethod
-    def _print_pass(iteration, loss, validation_score, seconds, passes, weights):
+    def _print_pass(iteration, loss, validation_score, seconds, passes):
         line = f"Iteration {iteration}, loss = {loss:.8f}"
         if validation_score is not None:
             line += f", validation score = {validation_score:.6f}"

@@ -5,9 +5,14 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+)
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from liftnet import _labels, _validation
+from liftnet import _labels, _sparse, _stream, _validation
 from liftnet._base import LiftedMLPBase
 
 
@@ -150,7 +155,10 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Threads; None and -1 mean all processors. ``OMP_NUM_THREADS`` and
         ``RAYON_NUM_THREADS`` are upper limits.
     verbose : bool or int, default=False
-        Print the loss after every pass.
+        Show passes, loss, validation score and time left in a progress bar, where rich
+        or tqdm is installed (``pip install 'liftnet[progress]'``) and the output is a
+        terminal or a notebook; print a line for each pass elsewhere, or everywhere with
+        2 or more.
     input_noise : float, default=0.0
         Radius :math:`\rho \ge 0` of the noise that the network should withstand. The
         inputs of each sample are moved to the worst of their ball,
@@ -250,7 +258,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Passes begun.
     status_ : str
         Why training ended: "max_iter", "converged" (no improvement, or an optimum),
-        "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it).
+        "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it);
+        "partial_fit" after a chunk.
     n_components_ : int
         Directions of the inputs in which the first layer was trained.
     n_features_in_ : int
@@ -409,7 +418,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         """
         given = _validation.together(X_val, y_val, sample_weight_val)
         _refuse_mixed_labels(y)
-        return self._fit_or_restore(X, y, sample_weight, given)
+        return self._or_restore(self._fit, X, y, sample_weight, given)
 
     def _fit(self, X, y, sample_weight, given=None):
         X, y = self._validate_X(X, reset=True, y=y, multi_output=True)
@@ -467,17 +476,106 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         _refuse_mixed_labels(y_val, "y_val")
         y_val = column_or_1d(y_val, warn=True)
         check_consistent_length(X_val, y_val)
-        text = [labels.dtype.kind in "OUS" for labels in (y_val, self.classes_)]
+        target = self._known_classes(y_val, "y_val has classes that y does not have")
+        return _validation.ValidationSet(X_val, target, weight)
+
+    def _known_classes(self, y, message):
+        """Places of labels in ``classes_``; the message begins the error."""
+        text = [labels.dtype.kind in "OUS" for labels in (y, self.classes_)]
         # NumPy would compare numbers with words as words.
         known = () if text[0] != text[1] else self.classes_
-        unknown = np.setdiff1d(y_val, known)
+        unknown = np.setdiff1d(y, known)
         if unknown.size:
             raise ValueError(
-                f"y_val has classes that y does not have: {unknown.tolist()}, but "
-                f"classes_ is {self.classes_.tolist()}"
+                f"{message}: {unknown.tolist()}, but classes_ is "
+                f"{self.classes_.tolist()}"
             )
-        target = np.searchsorted(self.classes_, y_val).astype(np.uint32)
-        return _validation.ValidationSet(X_val, target, weight)
+        return np.searchsorted(self.classes_, y).astype(np.uint32)
+
+    @available_if(_stream.is_available)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from a chunk of data, in one pass, and go on from there with the next.
+
+        Between calls the estimator keeps the moments of all inputs so far, by
+        which they are centred, scaled and mapped, the weights, their momentum and
+        metrics. The step is constant: ``learning_rate_init``, or half of what "auto"
+        would begin with; ``batch_size="auto"`` is 32. ``coefs_`` are running means of
+        the weights over about the last tenth of all steps, at most the last thousand,
+        so that predictions are good at any time. After :meth:`fit` it goes on from the
+        weights of that, and before any from ``init`` or random weights; a later
+        :meth:`fit` starts anew.
+
+        ``alpha`` is divided by the number of samples so far. ``max_iter``,
+        ``early_stopping``, ``max_time``, ``diagnostics`` and ``verbose`` are not used.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs of the chunk, which is made dense; later ones are taken in the
+            precision of the first.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever come; needed in the first call, unless there was
+            a :meth:`fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, 0 or more, relative to each other within the chunk.
+
+        Returns
+        -------
+        self : LiftedMLPClassifier
+
+        Raises
+        ------
+        ValueError
+            For input that :meth:`fit` would refuse, a class that is not in
+            ``classes_``, or another architecture than that of the call before. The
+            estimator is then as it was before.
+        """
+        _refuse_mixed_labels(y)
+        return self._or_restore(self._partial_fit, X, y, classes, sample_weight)
+
+    def _partial_fit(self, X, y, classes, sample_weight):
+        first = not hasattr(self, "coefs_")
+        if not first and self._is_multilabel():
+            raise ValueError(
+                "partial_fit learns classes of which each sample has one, but "
+                f"{type(self).__name__} was fitted with several labels a sample"
+            )
+        types = (np.float64, np.float32) if first else self.coefs_[0].dtype
+        X, y = self._validate_X(X, reset=first, y=y, dtype=types)
+        X = _sparse.dense(X)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if first:
+            vars(self).pop("classes_", None)
+        _check_partial_fit_first_call(self, classes)
+        n_classes = len(self.classes_)
+        if n_classes < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least 2 classes, but classes holds "
+                f"one: {self.classes_.tolist()[0]!r}"
+            )
+        target = self._known_classes(y, "y has classes that partial_fit does not know")
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "partial_fit cannot balance classes whose numbers it does not know; "
+                "class_weight must be None or a dict, got 'balanced'"
+            )
+        X, target, sample_weight, _ = self._drop_weightless(X, target, sample_weight)
+        if self.class_weight is not None:
+            weights = _labels.weigh_known_classes(
+                self.class_weight, self.classes_, target, sample_weight
+            )
+            X, target, sample_weight, _ = self._drop_weightless(X, target, weights)
+        n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
+        start = None
+        if not hasattr(self, "_stream"):
+            start = self._previous(X) or self._given(X, n_outputs, loss, self.classes_)
+        _stream.train_chunk(self, X, target, n_outputs, loss, sample_weight, start)
+        self.out_activation_ = loss
+        return self
 
     def _targets_for_scorer(self, target):
         return target.astype(np.int64) if target.ndim > 1 else self.classes_[target]

@@ -144,3 +144,34 @@ def _check(class_weight):
                     "class_weight must give finite weights of 0 or more, got "
                     f"{weight!r} for class {label!r}"
                 )
+
+
+def weigh_known_classes(class_weight, classes, target, sample_weight):
+    """``weigh_classes`` where a chunk may lack classes; ``target`` are their places.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        In double precision.
+
+    Raises
+    ------
+    ValueError
+        As for ``weigh_classes``, or for the weight of a class that is not known.
+    """
+    if isinstance(class_weight, list):
+        raise ValueError(f"class_weight must be a dict, got {class_weight!r}")
+    _check(class_weight)
+    known = classes.tolist()
+    unknown = [label for label in class_weight if label not in known]
+    if unknown:
+        raise ValueError(f"class_weight has classes that are not known: {unknown}")
+    factors = np.array([class_weight.get(label, 1.0) for label in known], dtype=float)
+    weights = factors[target]
+    if sample_weight is not None:
+        weights *= sample_weight
+    if not weights.any():
+        raise ValueError(
+            f"class_weight={class_weight!r} is zero for every class that y holds"
+        )
+    return weights

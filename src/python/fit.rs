@@ -5,6 +5,7 @@ use super::runner::{self, Listeners};
 use crate::activation::Divergence;
 use crate::error::{Error, Result};
 use crate::loss::{LossKind, Targets};
+use crate::network::Network;
 use crate::penalty::PenaltyKind;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -15,7 +16,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-const SAME: &str = "a 1-d array of the precision of X";
+pub(super) const SAME: &str = "a 1-d array of the precision of X";
 
 /// The options as Python gives them; `None` is an automatic choice.
 #[derive(FromPyObject)]
@@ -78,7 +79,7 @@ impl<'py> FromPyObject<'_, 'py> for PyComponents {
 }
 
 impl PySpec {
-    fn spec(self) -> Result<Spec> {
+    pub(super) fn spec(self) -> Result<Spec> {
         Ok(Spec {
             solver: Solver::parse(&self.solver)?,
             input_noise: self.input_noise,
@@ -156,11 +157,25 @@ pub fn fit<'py>(
     }
 }
 
+/// Passes that a fit of so many samples and features will have at most.
+#[pyfunction]
+pub fn planned_passes(options: &Bound<'_, PyDict>, n_samples: usize, n_features: usize) -> PyResult<usize> {
+    Ok(options.extract::<PySpec>()?.spec()?.check(n_samples, n_features)?.max_iter)
+}
+
 /// coefs and intercepts.
-type Weights<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>);
+pub(super) type Weights<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>);
 
 /// Inputs, targets, sample weights.
 type Validation<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
+
+/// The network that training starts from.
+pub(super) fn start_network<T: Real + Element>(
+    start: Option<Weights<'_>>,
+    spec: &Spec,
+) -> PyResult<Option<Network<T>>> {
+    start.map(|(coefs, intercepts)| network::<T>(&coefs, &intercepts, &spec.activations)).transpose()
+}
 
 /// All but X, of whose precision the rest must be.
 struct Request<'py> {
@@ -183,9 +198,7 @@ impl<'py> Request<'py> {
         let sample_weight =
             sample_weight.map(|weights| vector::<T>("sample_weight", &weights, SAME)).transpose()?;
         let weights = sample_weight.as_ref().map(|weights| weights.as_array());
-        let start = start
-            .map(|(coefs, intercepts)| network::<T>(&coefs, &intercepts, &spec.activations))
-            .transpose()?;
+        let start = start_network::<T>(start, &spec)?;
         let held_out = validation
             .map(|(x, y, weights)| {
                 let weights = weights.map(|weights| vector::<T>("sample_weight_val", &weights, SAME));
@@ -231,13 +244,13 @@ impl<'py> Request<'py> {
 }
 
 /// Targets as borrowed from Python.
-enum BorrowedTargets<'py, T: Element> {
+pub(super) enum BorrowedTargets<'py, T: Element> {
     Classes(PyReadonlyArray1<'py, u32>),
     Values(PyReadonlyArray2<'py, T>),
 }
 
 impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
-    fn borrow(name: &str, y: &Bound<'py, PyAny>, loss: LossKind) -> PyResult<Self> {
+    pub(super) fn borrow(name: &str, y: &Bound<'py, PyAny>, loss: LossKind) -> PyResult<Self> {
         Ok(if loss.has_values() {
             Self::Values(matrix(name, y)?)
         } else {
@@ -245,7 +258,7 @@ impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
         })
     }
 
-    fn view(&self) -> PyResult<Targets<'_, T>> {
+    pub(super) fn view(&self) -> PyResult<Targets<'_, T>> {
         Ok(match self {
             Self::Classes(classes) => Targets::Classes(classes.as_slice().map_err(|_| {
                 PyTypeError::new_err("class indices must be contiguous, got an array with gaps")

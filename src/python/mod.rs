@@ -22,6 +22,7 @@ mod fit;
 mod kernels;
 mod predict;
 mod runner;
+mod stream;
 
 use pyo3::prelude::*;
 
@@ -30,11 +31,13 @@ pub mod _core {
     #[pymodule_export]
     use super::activations::{ActivationInfo, activation_info, activation_names, activation_values};
     #[pymodule_export]
-    use super::fit::{FitResult, fit};
+    use super::fit::{FitResult, fit, planned_passes};
     #[pymodule_export]
     use super::kernels::{
         RidgeFactorization, activation_block, activation_parameter, box_least_squares, smooth_regression,
     };
     #[pymodule_export]
     use super::predict::{check_targets, decision_function, first_non_finite, inverse_link};
+    #[pymodule_export]
+    use super::stream::{StreamResult, stream};
 }

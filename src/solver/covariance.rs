@@ -30,6 +30,8 @@ pub(super) struct Covariance<'a, T> {
     total: f64,
     trace: f64,
     gram: Option<Array2<f64>>,
+    /// Directions that may have any variance.
+    rank: usize,
 }
 
 impl<'a, T: Real> Covariance<'a, T> {
@@ -52,7 +54,8 @@ impl<'a, T: Real> Covariance<'a, T> {
             None => rows.len() as f64,
         };
         let root_weights = problem.weights().map(|weights| weights.mapv(T::sqrt));
-        let mut covariance = Self { standard, rows, root_weights, total, trace: 0.0, gram: None };
+        let rank = d.min(rows.len());
+        let mut covariance = Self { standard, rows, root_weights, total, trace: 0.0, gram: None, rank };
         if form || d <= GRAM_MAX {
             let gram = covariance.form();
             covariance.trace = gram.diag().sum();
@@ -70,6 +73,12 @@ impl<'a, T: Real> Covariance<'a, T> {
         covariance
     }
 
+    /// From what is known of G.
+    pub fn known(standard: Standard<'a, T>, gram: Array2<f64>) -> Self {
+        let (trace, rank) = (gram.diag().sum(), gram.nrows());
+        Self { standard, rows: vec![], root_weights: None, total: 1.0, trace, gram: Some(gram), rank }
+    }
+
     fn blocks(&self, mut visit: impl FnMut(ArrayView2<'_, T>)) {
         let mut buffer = Array2::zeros((ROWS, self.standard.x.ncols()));
         let weights = self.root_weights.as_ref().map(|roots| roots.view());
@@ -85,6 +94,10 @@ impl<'a, T: Real> Covariance<'a, T> {
         self.blocks(|block| add_upper_gram(weight, block, gram.view_mut(), Threads::All));
         mirror(&mut gram);
         gram.mapv(T::f64)
+    }
+
+    pub fn n_features(&self) -> usize {
+        self.standard.x.ncols()
     }
 
     pub fn mean_eigenvalue(&self) -> f64 {
@@ -188,7 +201,7 @@ impl<'a, T: Real> Covariance<'a, T> {
         rng: &mut Xoshiro256PlusPlus,
     ) -> Result<Option<(usize, LeadingEigen)>> {
         // More rows than this do not exist, nor do more directions with any variance.
-        let full = self.standard.x.ncols().min(self.rows.len());
+        let full = self.rank;
         let mut block = FIRST_BLOCK.min(full);
         while block <= most {
             let eigen = self.leading(block, rng)?;

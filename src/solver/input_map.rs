@@ -11,7 +11,7 @@
 //! ‖W̃‖² is the ridge penalty in that metric. `fold` writes z = W̃ᵀx̃ + b as z = Wᵀx + b′.
 
 use super::covariance::{Covariance, GRAM_MAX};
-use super::standardisation::{Standard, standardisation};
+use super::standardisation::{FeatureMoments, Standard, standard_of_moments, standardisation};
 use crate::error::Result;
 use crate::linalg::{LeadingEigen, Threads, lower_factor, product};
 use crate::problem::Problem;
@@ -64,15 +64,79 @@ impl<T: Real> InputMap<T> {
         rng: &mut Xoshiro256PlusPlus,
     ) -> Result<Self> {
         let (center, scale) = standardisation(problem, options.scaling);
-        let d = problem.n_features();
         let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
-        let components = match options.components {
-            _ if keep_all => Components::All,
-            Components::Auto if d <= NARROW => Components::All,
-            Components::Count(k) if k >= d => Components::All,
-            chosen => chosen,
-        };
+        let components = components(options, keep_all, problem.n_features());
         let covariance = Covariance::estimate(problem, standard, components == Components::All, rng);
+        let directions = Self::directions(covariance, components, options, rng)?;
+        Ok(Self { center, scale, directions })
+    }
+
+    /// [`InputMap::fit`] from the moments of all data so far, of which `problem` is the last chunk.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Factorisation`].
+    pub fn from_moments(
+        problem: &Problem<'_, T>,
+        moments: &FeatureMoments<'_>,
+        options: &Options,
+        keep_all: bool,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<Self> {
+        let (center, scale) = standard_of_moments(moments, options.scaling);
+        let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
+        let components = components(options, keep_all, problem.n_features());
+        let covariance = match moments.covariance {
+            Some(known) => Covariance::known(standard, scaled(known, scale.view())),
+            None => Covariance::estimate(problem, standard, components == Components::All, rng),
+        };
+        let directions = Self::directions(covariance, components, options, rng)?;
+        Ok(Self { center, scale, directions })
+    }
+
+    /// [`InputMap::fit_features`] from the moments of all data so far.
+    pub fn features_from_moments(
+        problem: &Problem<'_, T>,
+        moments: &FeatureMoments<'_>,
+        options: &Options,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> (Self, Array2<f64>, f64) {
+        let (center, scale) = standard_of_moments(moments, options.scaling);
+        let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
+        let covariance = match moments.covariance {
+            Some(known) => Covariance::known(standard, scaled(known, scale.view())),
+            None => Covariance::estimate(problem, standard, true, rng),
+        };
+        let damping = (options.input_damping * covariance.mean_eigenvalue()).max(TINY);
+        let gram = covariance.dense();
+        (Self { center, scale, directions: Directions::Features }, gram, damping)
+    }
+
+    /// A map as [`InputMap::parts`] gave it.
+    pub fn from_parts(parts: MapParts<T>) -> Self {
+        let MapParts { center, scale, directions } = parts;
+        let directions = match directions {
+            Some((forward, inverse)) => Directions::Spectral { forward, inverse },
+            None => Directions::Features,
+        };
+        Self { center, scale, directions }
+    }
+
+    /// What it is made of.
+    pub fn parts(&self) -> MapParts<T> {
+        let directions = match &self.directions {
+            Directions::Features => None,
+            Directions::Spectral { forward, inverse } => Some((forward.clone(), inverse.clone())),
+        };
+        MapParts { center: self.center.clone(), scale: self.scale.clone(), directions }
+    }
+
+    fn directions(
+        covariance: Covariance<'_, T>,
+        components: Components,
+        options: &Options,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<Directions<T>> {
+        let d = covariance.n_features();
         let directions = match components {
             Components::All => None,
             Components::Auto if d > GRAM_MAX => {
@@ -89,7 +153,7 @@ impl<T: Real> InputMap<T> {
             Some((k, eigen)) => leading_map(&eigen, k, damping),
             None => full_map(covariance.dense(), damping)?,
         };
-        Ok(Self { center, scale, directions: Directions::Spectral { forward, inverse } })
+        Ok(Directions::Spectral { forward, inverse })
     }
 
     /// Fits centre and scale alone, for penalties on the weights of single features. Returns the map,
@@ -292,6 +356,32 @@ pub(super) fn most_directions(options: &Options, n: usize, d: usize) -> usize {
 /// Pairs to look for where the leading `k` shall be accurate.
 fn more(k: usize) -> usize {
     k + k / 4 + 16
+}
+
+/// What an [`InputMap`] is made of.
+#[derive(Debug, Clone)]
+pub struct MapParts<T> {
+    /// What is taken from the inputs, `(n_features,)`.
+    pub center: Array1<T>,
+    /// By what they are then multiplied, `(n_features,)`.
+    pub scale: Array1<T>,
+    /// M, `(n_features, k)`, and its left inverse; `None` for the features themselves.
+    pub directions: Option<(Array2<T>, Array2<T>)>,
+}
+
+fn components(options: &Options, keep_all: bool, d: usize) -> Components {
+    match options.components {
+        _ if keep_all => Components::All,
+        Components::Auto if d <= NARROW => Components::All,
+        Components::Count(k) if k >= d => Components::All,
+        chosen => chosen,
+    }
+}
+
+/// The covariance of scaled features.
+fn scaled<T: Real>(covariance: ArrayView2<'_, f64>, scale: ArrayView1<'_, T>) -> Array2<f64> {
+    let scale = scale.mapv(T::f64);
+    &covariance * &scale * scale.view().insert_axis(Axis(1))
 }
 
 fn leading_map<T: Real>(eigen: &LeadingEigen, k: usize, damping: f64) -> (Array2<T>, Array2<T>) {

@@ -49,6 +49,33 @@ impl<T: Real> Standard<'_, T> {
     }
 }
 
+/// What is known of the features of a stream so far, `(n_features,)` each.
+#[derive(Debug, Clone, Copy)]
+pub struct FeatureMoments<'a> {
+    /// Means.
+    pub mean: ArrayView1<'a, f64>,
+    /// Variances.
+    pub variance: ArrayView1<'a, f64>,
+    /// Smallest values.
+    pub low: ArrayView1<'a, f64>,
+    /// Largest values.
+    pub high: ArrayView1<'a, f64>,
+    /// Covariances, `(n_features, n_features)`; `None` where there are too many features.
+    pub covariance: Option<ArrayView2<'a, f64>>,
+}
+
+/// [`standardisation`] from moments.
+pub(super) fn standard_of_moments<T: Real>(
+    moments: &FeatureMoments<'_>,
+    scaling: Scaling,
+) -> (Array1<T>, Array1<T>) {
+    let FeatureMoments { mean, variance, low, high, .. } = moments;
+    let range = (high - low).to_vec();
+    let largest = ndarray::Zip::from(low).and(high).map_collect(|low, high| low.abs().max(high.abs()));
+    let scale = scales::<T>(&variance.to_vec(), &range, &largest.to_vec(), scaling);
+    (mean.mapv(T::of), scale)
+}
+
 /// Centre and scale of every feature; a constant feature has scale 0.
 pub(super) fn standardisation<T: Real>(problem: &Problem<'_, T>, scaling: Scaling) -> (Array1<T>, Array1<T>) {
     let d = problem.n_features();
@@ -60,12 +87,19 @@ pub(super) fn standardisation<T: Real>(problem: &Problem<'_, T>, scaling: Scalin
     let mean: Vec<f64> = sum.iter().map(|s| s / weight).collect();
     let center = (0..d).map(|j| T::of(origin[j].f64() + mean[j])).collect();
     let range: Vec<f64> = (0..d).map(|j| high[j].f64() - low[j].f64()).collect();
+    let variance: Vec<f64> = (0..d).map(|j| squares[j] / weight - mean[j] * mean[j]).collect();
+    let largest: Vec<f64> = (0..d).map(|j| low[j].f64().abs().max(high[j].f64().abs())).collect();
+    (center, scales(&variance, &range, &largest, scaling))
+}
+
+/// By what to multiply centred features of these variances, ranges and largest absolute values.
+fn scales<T: Real>(variance: &[f64], range: &[f64], largest: &[f64], scaling: Scaling) -> Array1<T> {
+    let d = variance.len();
     let variance: Vec<f64> = (0..d)
         .map(|j| {
             // A spread no wider than the rounding of the values is noise.
-            let noise = T::epsilon().f64() * low[j].f64().abs().max(high[j].f64().abs());
-            let v = squares[j] / weight - mean[j] * mean[j];
-            if range[j] > 4.0 * noise && v > 0.0 { v } else { 0.0 }
+            let noise = T::epsilon().f64() * largest[j];
+            if range[j] > 4.0 * noise && variance[j] > 0.0 { variance[j] } else { 0.0 }
         })
         .collect();
     let varying: Vec<usize> = (0..d).filter(|&j| variance[j] > 0.0).collect();
@@ -76,15 +110,14 @@ pub(super) fn standardisation<T: Real>(problem: &Problem<'_, T>, scaling: Scalin
     };
     let total: f64 = varying.iter().map(|&j| variance[j]).sum();
     let global = (total / varying.len().max(1) as f64).sqrt();
-    let scale = (0..d)
+    (0..d)
         .map(|j| match scaling {
             _ if variance[j] == 0.0 => T::zero(),
             Scaling::None => T::one(),
             Scaling::Feature => T::of(variance[j].sqrt().recip()),
             Scaling::Global | Scaling::Auto => T::of(global.recip()),
         })
-        .collect();
-    (center, scale)
+        .collect()
 }
 
 /// Features share a unit when all but the narrowest twentieth have ranges within a factor of 20,

@@ -262,7 +262,19 @@ fn weight_blocks<T: Real>(
     schedule: &Schedule,
     options: &Options,
 ) -> Result<()> {
-    let (rate, tightness, threads) = (schedule.rate(), schedule.tightness(), batch.threads());
+    weight_blocks_at(layers, batch, rows, schedule.rate(), schedule.tightness(), options)
+}
+
+/// [`weight_blocks`] at a given rate and tightness.
+pub(super) fn weight_blocks_at<T: Real>(
+    layers: &mut [Layer<T>],
+    batch: &mut Batch<T>,
+    rows: usize,
+    rate: f64,
+    tightness: f64,
+    options: &Options,
+) -> Result<()> {
+    let threads = batch.threads();
     let mut length: f64 = layers.iter_mut().map(|layer| layer.solve(options.ridge, threads)).sum();
     length += batch.solve_parameters(rows, METRIC_MEMORY);
     let clip = Safeguard::<T>::clip(rate, length);
@@ -281,7 +293,7 @@ fn sample(n: usize, seed: u64) -> Vec<usize> {
     rows
 }
 
-fn metric_rows<T: Real>(layers: &[Layer<T>], n_samples: usize) -> usize {
+pub(super) fn metric_rows<T: Real>(layers: &[Layer<T>], n_samples: usize) -> usize {
     let width = layers[1..].iter().map(|layer| layer.weights.nrows()).max().unwrap_or(0);
     METRIC_ROWS.max(2 * width).min(n_samples)
 }
