@@ -13,7 +13,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
@@ -146,14 +145,6 @@ def test_misshapen_inputs(X, match):
     clf = quick().fit(np.eye(4), [0, 1, 2, 0])
     with pytest.raises(ValueError, match=match):
         clf.predict(X)
-
-
-@pytest.mark.parametrize("container", [scipy.sparse.csr_array, scipy.sparse.coo_matrix])
-def test_sparse_inputs(iris, container):
-    X = container(iris[0])
-    refuses(quick(), X, iris[1], TypeError, "dense data is required")
-    with pytest.raises(TypeError, match="dense data is required"):
-        quick().fit(*iris).predict(X)
 
 
 @pytest.mark.parametrize("method", [*METHODS, "score", "to_torch"])
