@@ -183,14 +183,13 @@ def test_one_class_of_weight(iris):
     ("y", "match"),
     [
         ([0.5, 1.5, 2.25], "Unknown label type: continuous"),
-        ([[0, 1], [1, 0], [1, 1]], "1d array"),
-        (np.eye(3), "1d array"),
+        ([[0, 1], [1, 2], [1, 1]], "MultiOutputClassifier"),
         ([0, np.nan, 1], "NaN"),
         (None, "requires y to be passed"),
         (3, "1d|0d|array|scalar"),
         ([[1], [1, 2], [3]], "inhomogeneous"),
     ],
-    ids="continuous multilabel one-hot nan none scalar ragged".split(),
+    ids="continuous multioutput nan none scalar ragged".split(),
 )
 def test_unusable_targets(y, match):
     refuses(quick(), np.eye(3), y, match=match)
