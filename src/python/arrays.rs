@@ -150,7 +150,7 @@ pub fn into_lists<T: Real + Element>(
 }
 
 fn wrong_array(name: &str, array: &Bound<'_, PyAny>, expected: &str) -> PyErr {
-    let got = match array.cast::<PyUntypedArray>() {
+    let got = match array.cast::<numpy::PyUntypedArray>() {
         Ok(array) => format!("a {}-d array of {}", array.ndim(), array.dtype()),
         Err(_) => array.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string()),
     };
