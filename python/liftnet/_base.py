@@ -21,7 +21,15 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from liftnet import _callbacks, _core, _export, _progress, _start, _validation
+from liftnet import (
+    _callbacks,
+    _core,
+    _export,
+    _progress,
+    _sparse,
+    _start,
+    _validation,
+)
 from liftnet._callbacks import CallbackSupportMixin
 from liftnet._html import NetworkHTMLMixin
 from liftnet._threads import n_threads, physical_memory
@@ -261,12 +269,17 @@ class LiftedMLPBase(
     def _validate_X(self, X, *, reset, dtype=(np.float64, np.float32), **kwargs):
         """Validate as scikit-learn does, but name the feature that is not finite."""
         checked = validate_data(
-            self, X, reset=reset, dtype=dtype, ensure_all_finite=False, **kwargs
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=dtype,
+            ensure_all_finite=False,
+            **kwargs,
         )
         X = checked[0] if isinstance(checked, tuple) else checked
-        # The core borrows arrays, which needs them aligned; nearly all are.
-        aligned = np.require(X, requirements="A")
-        bad = _core.first_non_finite(aligned)
+        X = _sparse.checked(X)
+        bad = _sparse.first_non_finite(X)
         if bad is not None:
             row, column = bad
             names = getattr(self, "feature_names_in_", None)
@@ -277,7 +290,7 @@ class LiftedMLPBase(
                 f"{type(self).__name__} does not accept NaN or infinite (inf) values; "
                 "impute them first, for instance with sklearn.impute.SimpleImputer."
             )
-        return (aligned, *checked[1:]) if isinstance(checked, tuple) else aligned
+        return (X, *checked[1:]) if isinstance(checked, tuple) else X
 
     def _or_restore(self, fit, *arguments):
         """Fit; a failed fit leaves an earlier one as it was."""
@@ -356,7 +369,7 @@ class LiftedMLPBase(
         ``unit`` is the sample weight that a weight of 1 stands for.
         """
         total_weight = unit * (
-            len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
+            X.shape[0] if sample_weight is None else sample_weight.sum(dtype=np.float64)
         )
         total_weight = min(float(total_weight), np.finfo(np.float64).max)
         options = self._options(loss, total_weight)
@@ -368,10 +381,12 @@ class LiftedMLPBase(
             check_scoring(self, self.scoring)  # a wrong name, even if it is not used
         if validation is not None and options["merit"] == "own":
             scorer = _validation.PassScorer(self, validation)
+        if validation is not None:
+            validation = validation._replace(X=_sparse.rows(validation.X))
         tasks = self._tasks(X, y, sample_weight, options)
         with _progress.Listener(self, tasks) as listener:
             result = _core.fit(
-                X,
+                _sparse.rows(X),
                 y,
                 n_outputs,
                 options | {"activation": activations},
@@ -462,7 +477,11 @@ class LiftedMLPBase(
         check_is_fitted(self)
         X = self._validate_X(X, reset=False, dtype=self.coefs_[0].dtype)
         return _core.decision_function(
-            X, self.coefs_, self.intercepts_, self.activations_, n_threads(self.n_jobs)
+            _sparse.rows(X),
+            self.coefs_,
+            self.intercepts_,
+            self.activations_,
+            n_threads(self.n_jobs),
         )
 
     def __sklearn_clone__(self):
@@ -473,6 +492,7 @@ class LiftedMLPBase(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -481,7 +501,7 @@ class LiftedMLPBase(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
@@ -506,7 +526,7 @@ class LiftedMLPBase(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         layer : int, default=-1
             Which one, counted as ``activations_`` is: from 0, or from the end.
@@ -536,7 +556,7 @@ class LiftedMLPBase(
         # one value and zeros are exact.
         n_units = self.coefs_[depth].shape[0]
         return _core.decision_function(
-            X,
+            _sparse.rows(X),
             [*self.coefs_[:depth], np.eye(n_units, dtype=X.dtype)],
             [*self.intercepts_[:depth], np.zeros(n_units, dtype=X.dtype)],
             self.activations_[:depth],

@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
+# Row ends, columns and values of sparse rows, and the number of columns.
+_Rows = _Floats | tuple[NDArray[np.int64], NDArray[np.int32], _Floats, int]
 # coefs, intercepts, activations
 _Weights = tuple[list[_Floats], list[_Floats], list[str]]
 
@@ -111,14 +113,14 @@ class FitResult:
     def status(self) -> str: ...
 
 def fit(
-    x: _Floats,
+    x: _Rows,
     y: NDArray[np.uint32] | _Floats,
     n_outputs: int,
     options: Options,
     *,
     sample_weight: _Floats | None = None,
     start: tuple[Sequence[_Floats], Sequence[_Floats]] | None = None,
-    validation: tuple[_Floats, NDArray[np.uint32] | _Floats, _Floats | None]
+    validation: tuple[_Rows, NDArray[np.uint32] | _Floats, _Floats | None]
     | None = None,
     callback: Callable[[int, float, float | None, float, int, _Weights | None], Any]
     | None = None,
@@ -203,7 +205,7 @@ def stream(
     """
 
 def decision_function(
-    x: _Floats,
+    x: _Rows,
     coefs: Sequence[_Floats],
     intercepts: Sequence[_Floats],
     activations: Sequence[str],

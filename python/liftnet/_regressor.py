@@ -6,7 +6,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from liftnet import _core, _stream, _validation
+from liftnet import _core, _sparse, _stream, _validation
 from liftnet._base import LiftedMLPBase
 
 
@@ -123,7 +123,9 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
     n_components : int, float, "auto" or None, default="auto"
         Leading principal directions of the inputs in which the first layer is trained:
         their number, the share of the variance that they hold (in (0, 1)), or None for
-        all. "auto" keeps all of up to 128 features and 95 % of the variance of more.
+        all. "auto" keeps all of up to 128 features and 95 % of the variance of more,
+        but of more than 2,048 features at most 1,024 directions. Training holds the
+        inputs in these directions, dense: n_samples x n_components_ numbers.
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts. For
         ``solver="batch"`` the relative improvement of the objective, and the optimality
@@ -366,15 +368,17 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs. float32 is trained in single, everything else in double precision.
-            Not copied; do not write to it from another thread meanwhile.
+            Not copied; do not write to it from another thread meanwhile. Sparse ones
+            are read row by row and never made dense as a whole; CSR is best.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets. 0 or more for the Poisson loss, and not all 0.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, 0 or more. A weight of 0 removes a sample.
-        X_val : array-like of shape (n_val_samples, n_features), default=None
-            Validation inputs of your own, scored after every pass. With
+        X_val : {array-like, sparse matrix}, default=None
+            Validation inputs of your own, with the features of ``X``, scored after
+            every pass. With
             ``early_stopping=True`` they take the place of the share of ``X`` that would
             be set aside, and all of ``X`` is trained on; otherwise they are only
             watched, and the network is the same without them.
@@ -492,6 +496,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         X, y = self._validate_X(
             X, reset=first, y=y, dtype=types, multi_output=True, y_numeric=True
         )
+        X = _sparse.dense(X)
         target = self._targets(y, X.dtype)
         X, target, sample_weight, _ = self._drop_weightless(X, target, sample_weight)
         n_outputs = target.shape[1]
@@ -541,7 +546,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns

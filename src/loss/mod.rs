@@ -6,6 +6,7 @@
 mod absolute;
 mod huber;
 mod logistic;
+mod multilabel;
 mod poisson;
 mod softmax;
 mod squared;
@@ -18,6 +19,7 @@ use ndarray::ArrayView2;
 pub use absolute::AbsoluteLoss;
 pub use huber::HuberLoss;
 pub use logistic::LogisticLoss;
+pub use multilabel::MultilabelLoss;
 pub use poisson::PoissonLoss;
 pub use softmax::SoftmaxLoss;
 pub use squared::SquaredLoss;
@@ -27,7 +29,7 @@ pub use squared::SquaredLoss;
 pub enum Targets<'a, T> {
     /// Class indices from 0, one per sample.
     Classes(&'a [u32]),
-    /// Real values, `(n_samples, n_outputs)`.
+    /// Real values, or 0 and 1 for the labels that a sample has not and has, `(n_samples, n_outputs)`.
     Values(ArrayView2<'a, T>),
 }
 
@@ -57,8 +59,8 @@ pub trait Loss<T: Real>: Send + Sync + std::fmt::Debug {
     /// Upper bound of the largest eigenvalue of ∂²ℓ/∂z²; infinity where there is none.
     fn curvature_bound(&self) -> T;
 
-    /// Score that early stopping watches, larger is better: 1 or 0 for a right or wrong class,
-    /// −ℓ for real targets.
+    /// Score that early stopping watches, larger is better: 1 or 0 for a right or wrong class or set of
+    /// labels, −ℓ for real targets.
     fn score(&self, targets: &Targets<'_, T>, row: usize, logits: &[T]) -> T;
 }
 
@@ -107,6 +109,8 @@ pub enum LossKind {
     Softmax,
     /// Binary cross-entropy on one output.
     Logistic,
+    /// Sum of binary cross-entropies, one a label.
+    Multilabel,
     /// Half the squared distance.
     Squared,
     /// Sum of absolute differences, smoothed.
@@ -128,6 +132,7 @@ impl LossKind {
     pub const ALL: &'static [LossKind] = &[
         LossKind::Softmax,
         LossKind::Logistic,
+        LossKind::Multilabel,
         LossKind::Squared,
         // Small beside the residuals of most fits, large enough for steps of a useful length.
         LossKind::Absolute { smoothing: 0.05 },
@@ -141,6 +146,7 @@ impl LossKind {
         match self {
             LossKind::Softmax => "softmax",
             LossKind::Logistic => "logistic",
+            LossKind::Multilabel => "multilabel",
             LossKind::Squared => "squared_error",
             LossKind::Absolute { .. } => "absolute_error",
             LossKind::Huber { .. } => "huber",
@@ -195,16 +201,40 @@ impl LossKind {
         })
     }
 
-    /// Whether targets are real values rather than classes.
+    /// Whether targets are real values rather than classes or labels.
     pub fn is_regression(self) -> bool {
-        !matches!(self, LossKind::Softmax | LossKind::Logistic)
+        !matches!(self, LossKind::Softmax | LossKind::Logistic | LossKind::Multilabel)
+    }
+
+    /// Whether targets are [`Targets::Values`]: real ones, or the 0 and 1 of labels.
+    pub fn has_values(self) -> bool {
+        self.is_regression() || self == LossKind::Multilabel
+    }
+
+    /// Whether a finite value can be a target.
+    pub fn allows<T: Real>(self, y: T) -> bool {
+        match self {
+            LossKind::Poisson => y >= T::zero(),
+            LossKind::Multilabel => y == T::zero() || y == T::one(),
+            _ => true,
+        }
+    }
+
+    /// What targets can be, in words.
+    pub fn domain(self) -> &'static str {
+        match self {
+            LossKind::Softmax | LossKind::Logistic => "class indices",
+            LossKind::Multilabel => "0 or 1",
+            LossKind::Poisson => "values of at least 0",
+            LossKind::Squared | LossKind::Absolute { .. } | LossKind::Huber { .. } => "finite values",
+        }
     }
 
     /// Name of the function from logits to predictions.
     pub fn inverse_link(self) -> &'static str {
         match self {
             LossKind::Softmax => "softmax",
-            LossKind::Logistic => "logistic",
+            LossKind::Logistic | LossKind::Multilabel => "logistic",
             LossKind::Squared | LossKind::Absolute { .. } | LossKind::Huber { .. } => "identity",
             LossKind::Poisson => "exp",
         }
@@ -215,6 +245,7 @@ impl LossKind {
         match self {
             LossKind::Softmax => Box::new(SoftmaxLoss),
             LossKind::Logistic => Box::new(LogisticLoss),
+            LossKind::Multilabel => Box::new(MultilabelLoss),
             LossKind::Squared => Box::new(SquaredLoss),
             LossKind::Absolute { smoothing } => Box::new(AbsoluteLoss { smoothing }),
             LossKind::Huber { epsilon } => Box::new(HuberLoss { epsilon }),

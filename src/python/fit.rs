@@ -1,6 +1,6 @@
 //! `fit`: from Python's arrays and options to a solved problem and back.
 
-use super::arrays::{Inputs, activations, into_lists, matrix, network, vector};
+use super::arrays::{Table, Tables, activations, into_lists, matrix, network, vector};
 use super::runner::{self, Listeners};
 use crate::activation::Divergence;
 use crate::error::{Error, Result};
@@ -151,9 +151,9 @@ pub fn fit<'py>(
     let spec = options.extract::<PySpec>()?.spec()?;
     let listeners = Listeners { callback, with_weights, scorer };
     let request = Request { y, n_outputs, spec, sample_weight, start, validation, listeners };
-    match Inputs::borrow("X", x)? {
-        Inputs::F32(array) => request.fit(x.py(), &array),
-        Inputs::F64(array) => request.fit(x.py(), &array),
+    match Tables::borrow("X", x)? {
+        Tables::F32(table) => request.fit(x.py(), &table),
+        Tables::F64(table) => request.fit(x.py(), &table),
     }
 }
 
@@ -189,10 +189,10 @@ struct Request<'py> {
 }
 
 impl<'py> Request<'py> {
-    fn fit<T: Real + Element>(self, py: Python<'py>, x: &PyReadonlyArray2<'py, T>) -> PyResult<FitResult> {
+    fn fit<T: Real + Element>(self, py: Python<'py>, x: &Table<'py, T>) -> PyResult<FitResult> {
         let Self { y, n_outputs, spec, sample_weight, start, validation, listeners } = self;
         let (loss, threads) = (spec.loss, spec.threads);
-        let x = x.as_array();
+        let x = x.view()?;
         let y = BorrowedTargets::<T>::borrow("y", &y, loss)?;
         let targets = y.view()?;
         let sample_weight =
@@ -203,12 +203,12 @@ impl<'py> Request<'py> {
             .map(|(x, y, weights)| {
                 let weights = weights.map(|weights| vector::<T>("sample_weight_val", &weights, SAME));
                 let y = BorrowedTargets::<T>::borrow("y_val", &y, loss)?;
-                Ok::<_, PyErr>((matrix::<T>("X_val", &x)?, y, weights.transpose()?))
+                Ok::<_, PyErr>((Table::<T>::borrow("X_val", &x)?, y, weights.transpose()?))
             })
             .transpose()?;
         let held_out = match &held_out {
             Some((x, y, weights)) => {
-                Some((x.as_array(), y.view()?, weights.as_ref().map(|weights| weights.as_array())))
+                Some((x.view()?, y.view()?, weights.as_ref().map(|weights| weights.as_array())))
             }
             None => None,
         };
@@ -218,7 +218,8 @@ impl<'py> Request<'py> {
             if let Some((x_val, ..)) = &held_out
                 && x_val.ncols() != x.ncols()
             {
-                let (got, expected) = (x_val.shape().to_vec(), format!("{} columns, as X has", x.ncols()));
+                let (got, expected) =
+                    (vec![x_val.nrows(), x_val.ncols()], format!("{} columns, as X has", x.ncols()));
                 return Err(Error::Shape { argument: "X_val".into(), got, expected });
             }
             let held_out =
@@ -250,7 +251,7 @@ pub(super) enum BorrowedTargets<'py, T: Element> {
 
 impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
     pub(super) fn borrow(name: &str, y: &Bound<'py, PyAny>, loss: LossKind) -> PyResult<Self> {
-        Ok(if loss.is_regression() {
+        Ok(if loss.has_values() {
             Self::Values(matrix(name, y)?)
         } else {
             Self::Classes(vector(name, y, "a contiguous 1-d array of uint32 class indices")?)

@@ -3,6 +3,7 @@
 //! | Python | Rust |
 //! |---|---|
 //! | 2-d `float32` / `float64` array, any strides, read-only too | `ArrayView2<f32 / f64>`, borrowed |
+//! | tuple of row ends (`int64`), columns (`int32`), values and the number of columns | `SparseRows`, borrowed |
 //! | 1-d `uint32` array | `&[u32]` class indices |
 //! | `dict` of options | [`fit::PySpec`], then [`crate::spec::Spec`] |
 //! | list of arrays out | moved, not copied |

@@ -30,6 +30,7 @@ mod stream;
 mod target_map;
 #[cfg(test)]
 mod tests;
+mod wider_map;
 
 pub use batch::batch;
 pub use control::{Control, PassReport, Silent, Status};

@@ -1,5 +1,6 @@
 //! From a start to weights in mapped coordinates, and back to a network.
 
+use super::covariance::GRAM_MAX;
 use super::input_map::InputMap;
 use super::layers::{Layer, random_weights};
 use crate::activation::ActivationKind;
@@ -80,8 +81,12 @@ fn given_weights<T: Real>(
 ) -> Result<Vec<Array2<T>>> {
     check(network, problem, options)?;
     if loses(map, network) {
-        // The given weights reach beyond the leading directions: keep them all.
-        *map = InputMap::fit(problem, options, true, rng)?;
+        // The given weights reach beyond the leading directions: keep them all, or theirs.
+        if problem.n_features() > GRAM_MAX {
+            map.widen(network.coefs[0].view(), problem, options, rng)?;
+        } else {
+            *map = InputMap::fit(problem, options, true, rng)?;
+        }
     }
     mapped_weights(network, problem, options, map)
 }
