@@ -469,7 +469,7 @@ class LiftedMLPBase(
         # precision as a whole.
         unit = weight.max()
         if unit == 0:
-            raise ValueError("sample_weight is zero for every sample")
+            raise ValueError("sample_weight must contain at least one non-zero number")
         return (weight / unit).astype(X.dtype), float(unit)
 
     def _logits(self, X):
