@@ -83,7 +83,7 @@ impl<T: Real> Table<T> {
             max_time: None,
             seed: 3,
             threads: 1,
-            input_noise: 0.0,
+            input_noise: Some(0.0),
             accelerate: true,
             diagnostics: true,
             total_weight: self.weights.as_ref().map(|weights| weights.iter().map(|w| w.f64()).sum()),
@@ -118,7 +118,7 @@ fn every_combination<T: Real>(accelerate: bool, noise: f64, mut test: impl FnMut
                 let solution = table.fit(|spec| {
                     (spec.activations, spec.divergence, spec.accelerate) =
                         (vec![kind], divergence, accelerate);
-                    spec.input_noise = noise;
+                    spec.input_noise = Some(noise);
                 });
                 test(&solution, &format!("{loss:?}, {kind:?}, {name}"));
             }
@@ -292,7 +292,7 @@ fn sample_weights_are_repetitions() {
         repeated.classes = rows.iter().map(|&i| weighted.classes[i]).collect();
         repeated.values = weighted.values.select(Axis(0), &rows);
         weighted.weights = Some(counts);
-        let fit = |table: &Table<f64>| table.fit(|spec| (spec.alpha, spec.input_noise) = (None, noise));
+        let fit = |table: &Table<f64>| table.fit(|spec| (spec.alpha, spec.input_noise) = (None, Some(noise)));
         let (a, b) = (weighted.logits(&fit(&weighted)), weighted.logits(&fit(&repeated)));
         let gap = (&a - &b).iter().fold(0.0f64, |top, v| top.max(v.abs()));
         assert!(gap <= 1e-7, "{loss:?}: {gap}");
@@ -309,7 +309,7 @@ fn threads_do_not_change_the_bits() {
             pool.install(|| {
                 table.fit(|spec| {
                     (spec.hidden_layer_sizes, spec.max_iter) = (vec![30, 20], Some(8));
-                    spec.input_noise = noise;
+                    spec.input_noise = Some(noise);
                 })
             })
         };
@@ -444,7 +444,7 @@ fn noise_learned_parameters_and_penalties_go_together() {
                 let solution = Table::<f64>::new(LossKind::Softmax, N).fit(|spec| {
                     (spec.activations, spec.learn_activation) = (vec![kind], true);
                     (spec.penalties, spec.accelerate, spec.max_iter) = (vec![penalty], accelerate, Some(16));
-                    spec.input_noise = 0.3;
+                    spec.input_noise = Some(0.3);
                 });
                 let case = format!("{kind:?}, {text}, accelerate {accelerate}");
                 // The noise has grown to its radius after half of the sweeps.

@@ -90,7 +90,7 @@ impl<T: Real> Table<T> {
             max_time: None,
             seed: 3,
             threads: 1,
-            input_noise: 0.0,
+            input_noise: Some(0.0),
             accelerate: true,
             diagnostics: false,
             total_weight: None,
@@ -245,7 +245,7 @@ fn neither_is_one_with_a_penalty_or_noise() {
                         (spec.solver, spec.hidden_layer_sizes) = (solver, hidden.clone());
                         spec.activations = vec![ActivationKind::Sign];
                         spec.penalties = vec![PenaltyKind::parse(penalty).unwrap()];
-                        (spec.max_iter, spec.input_noise) = (Some(2), noise);
+                        (spec.max_iter, spec.input_noise) = (Some(2), Some(noise));
                     });
                     let solution = table.fit(&options, &mut Silent);
                     let case = format!("{loss:?}, {solver:?}, {penalty}, {hidden:?}, {noise}");

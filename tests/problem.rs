@@ -311,7 +311,7 @@ fn spec() -> Spec {
         max_time: None,
         seed: 0,
         threads: 1,
-        input_noise: 0.0,
+        input_noise: Some(0.0),
         accelerate: true,
         diagnostics: false,
         total_weight: None,
@@ -332,7 +332,7 @@ fn every_parameter_has_its_range() {
     assert_eq!(refused(&|spec| spec.learn_activation = true), "learn_activation");
     for bad in [-1e-9, nan, infinity] {
         assert_eq!(refused(&|spec| spec.alpha = Some(bad)), "alpha");
-        assert_eq!(refused(&|spec| spec.input_noise = bad), "input_noise");
+        assert_eq!(refused(&|spec| spec.input_noise = Some(bad)), "input_noise");
     }
     for bad in [0.0, -1.0, nan, infinity] {
         assert_eq!(refused(&|spec| spec.penalty_weight = Some(bad)), "penalty_weight");

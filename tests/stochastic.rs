@@ -114,7 +114,7 @@ impl<T: Real> Table<T> {
             max_time: None,
             seed: 1,
             threads: 1,
-            input_noise: 0.0,
+            input_noise: Some(0.0),
             accelerate: true,
             diagnostics: false,
             total_weight: None,

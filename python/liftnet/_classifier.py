@@ -159,7 +159,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         or tqdm is installed (``pip install 'liftnet[progress]'``) and the output is a
         terminal or a notebook; print a line for each pass elsewhere, or everywhere with
         2 or more.
-    input_noise : float, default=0.0
+    input_noise : float or "auto", default="auto"
         Radius :math:`\rho \ge 0` of the noise that the network should withstand. The
         inputs of each sample are moved to the worst of their ball,
         :math:`u_i = \rho\, g_i / \|g_i\|_2` with :math:`g_i` the gradient of its loss,
@@ -170,6 +170,11 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         (of all features together, or of each, see ``scale``), or with
         ``scale="none"`` in the units of ``X``. Samples lie about
         :math:`\sqrt{\text{n\_features}}` from their mean; a tenth of that is a start.
+        "auto" is a little noise that makes classifiers of wide inputs, such as images,
+        more accurate: :math:`0.018\sqrt{\text{n\_features}}` for more than 128 features
+        in runs of the stochastic solver of at least 5 passes over scaled inputs, else
+        0. Scores on validation data then are without noise; they are at the worst
+        noise where a radius is given.
         Over the first half of a run that starts from random weights the noise grows
         to its radius. A pass takes about twice the time.
     accelerate : bool, default=True
@@ -246,8 +251,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         training samples, and the batch solver adds "blocks": the objective after each
         block where it goes block by block. With ``learn_activation=True``
         "activation_parameter_1", ... are the parameters of the hidden layers that have
-        one to learn. With ``input_noise`` all of these are at the worst noise;
-        "input_noise" is its radius in each pass, but validation meets all of it. The
+        one to learn. With ``input_noise`` all of these are at the worst noise, those of
+        validation only where a radius was given; "input_noise" is its radius in each
+        pass, but validation meets all of it. The
         objective of the batch solver never rises once the noise is full.
     validation_scores_ : list of float or None
         Score on the validation data after each pass (see ``scoring``), where there are
@@ -322,7 +328,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         random_state=None,
         n_jobs=None,
         verbose=False,
-        input_noise=0.0,
+        input_noise="auto",
         accelerate=True,
         diagnostics=False,
         learn_activation=False,

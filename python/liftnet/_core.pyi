@@ -46,7 +46,7 @@ class Options(TypedDict):
     penalty: Sequence[str]
     penalty_weight: float | None
     solver: str
-    input_noise: float
+    input_noise: float | None
     accelerate: bool
     diagnostics: bool
     total_weight: float | None

@@ -1,8 +1,11 @@
 """The lifted regressor."""
 
+from numbers import Real
+
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
@@ -277,6 +280,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
         **LiftedMLPBase._parameter_constraints,
+        # Noise that nobody asked for makes predictions of real targets worse.
+        "input_noise": [Interval(Real, 0, None, closed="left")],
         # Names and parameters are checked by the core.
         "loss": [str],
     }

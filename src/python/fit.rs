@@ -31,7 +31,7 @@ pub struct PySpec {
     penalty: Vec<String>,
     penalty_weight: Option<f64>,
     solver: String,
-    input_noise: f64,
+    input_noise: Option<f64>,
     accelerate: bool,
     diagnostics: bool,
     total_weight: Option<f64>,

@@ -21,6 +21,7 @@ mod output_block;
 mod pass;
 mod progress;
 mod safeguard;
+mod sampled_weights;
 mod schedule;
 mod shard;
 mod standardisation;

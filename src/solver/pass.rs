@@ -184,14 +184,31 @@ impl<T: Real> Batch<T> {
         }
     }
 
-    /// Loss and score of rows, nothing else.
+    /// Loss and score of rows, nothing else; with noise, at its worst.
     pub fn evaluate(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Totals {
+        let noise = self.noise.take();
+        let totals = self.evaluate_at(layers, data, rows, noise.as_ref());
+        self.noise = noise;
+        totals
+    }
+
+    /// Loss and score of rows without noise.
+    pub fn evaluate_plain(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Totals {
+        self.evaluate_at(layers, data, rows, None)
+    }
+
+    fn evaluate_at(
+        &mut self,
+        layers: &[Layer<T>],
+        data: Data<'_, '_, T>,
+        rows: &[usize],
+        noise: Option<&InputNoise<T>>,
+    ) -> Totals {
         let mut sum = Totals::default();
         let capacity = self.chunks.len() * ROWS;
         for rows in rows.chunks(capacity) {
             let used = rows.len().div_ceil(ROWS);
-            let (ties, loss, lambda, noise) =
-                (self.activations.ties(), self.loss.as_ref(), self.lambda, self.noise.as_ref());
+            let (ties, loss, lambda) = (self.activations.ties(), self.loss.as_ref(), self.lambda);
             let part = Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
                 chunk.forward(layers, ties, data, rows);
                 chunk.take_loss(loss, data, rows);

@@ -94,7 +94,7 @@ pub fn stochastic<T: Real>(
     let (map, mut layers) = start(problem, options, network, &mut rng)?;
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
-    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options.merit));
+    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options));
     let noise = InputNoise::new(&map, options);
     let mut batch = Batch::new(&layers, options).with_noise(noise.clone());
     let mut order: Vec<usize> = (0..problem.n_samples()).collect();

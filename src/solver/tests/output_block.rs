@@ -107,7 +107,7 @@ fn block_is_solved() {
 fn constant_stands_in_for_a_solution() {
     for &loss in LossKind::ALL {
         for (status, noise) in [(Status::Interrupted, 0.0), (Status::MaxIter, 0.1)] {
-            let mut setup = setup(loss, N, &[4], |spec| spec.input_noise = noise);
+            let mut setup = setup(loss, N, &[4], |spec| spec.input_noise = Some(noise));
             setup.layers[1].weights *= 30.0;
             setup.end(None, status, |objective| {
                 let weights = &objective.layers[1].weights;
