@@ -97,7 +97,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         max_time: None,
         seed: 1,
         threads: 1,
-        input_noise: 0.0,
+        input_noise: Some(0.0),
         accelerate: true,
         diagnostics: false,
         merit: Merit::Score,

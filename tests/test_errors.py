@@ -457,36 +457,9 @@ def test_weights_are_finite_for_any_finite_input(iris, dtype, exponent):
 # The core, called directly
 
 
-OPTIONS = {
-    "loss": "softmax",
-    "hidden_layer_sizes": (5,),
-    "activation": ["relu"],
-    "divergence": "fenchel",
-    "learn_activation": False,
-    "alpha": 1.0,
-    "penalty": ["ridge"],
-    "penalty_weight": None,
-    "solver": "auto",
-    "input_noise": 0.0,
-    "accelerate": True,
-    "diagnostics": False,
-    "total_weight": None,
-    "scale": "auto",
-    "n_components": None,
-    "damping": None,
-    "batch_size": None,
-    "max_iter": 2,
-    "learning_rate_init": None,
-    "momentum": 0.9,
-    "tol": 1e-4,
-    "n_iter_no_change": 10,
-    "early_stopping": True,
-    "merit": "score",
-    "max_time": None,
-    "seed": 0,
-    "n_threads": 1,
-    "memory_limit": None,
-}
+OPTIONS = LiftedMLPClassifier(
+    (5,), alpha=1.0, max_iter=2, n_components=None, random_state=0, n_jobs=1
+)._options("softmax", None) | {"seed": 0, "memory_limit": None}
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = (np.arange(20) % 3).astype(np.uint32)
 COEFS = [np.ones((3, 5)), np.ones((5, 3))]

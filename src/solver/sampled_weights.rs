@@ -22,8 +22,9 @@ use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Units whose samples are mapped at a time.
-const UNITS: usize = 256;
+/// Values of the samples that are mapped at a time, and the least number of their units.
+const VALUES: usize = 1 << 20;
+const UNITS: usize = 16;
 
 /// Draws of a second sample with another target; then whatever was drawn last serves.
 const DRAWS: usize = 64;
@@ -42,10 +43,15 @@ pub(super) fn sampled_weights<T: Real>(
     let k = map.n_components();
     let rows = problem.counting_rows();
     let mut weights = Array2::zeros((k + 1, units));
-    for start in (0..units).step_by(UNITS) {
-        let end = (start + UNITS).min(units);
+    let block = UNITS.max(VALUES / (2 * problem.n_features()));
+    for start in (0..units).step_by(block) {
+        let end = (start + block).min(units);
         let pairs: Vec<usize> = (start..end).flat_map(|_| pair(problem.targets(), &rows, rng)).collect();
-        let mapped = map.apply(problem.x().select(Axis(0), &pairs).view());
+        let mut samples = Array2::zeros((pairs.len(), problem.n_features()));
+        for (&row, sample) in pairs.iter().zip(samples.rows_mut()) {
+            problem.x().copy(row, sample);
+        }
+        let mapped = map.apply(samples.view());
         for (unit, pair) in (start..end).zip(mapped.axis_chunks_iter(Axis(0), 2)) {
             let mut weight = weights.slice_mut(s![..k, unit]);
             weight.assign(&pair.slice(s![0, ..k]));
