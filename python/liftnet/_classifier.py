@@ -427,6 +427,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         return self._or_restore(self._fit, X, y, sample_weight, given)
 
     def _fit(self, X, y, sample_weight, given=None):
+        if np.isscalar(y):
+            raise ValueError(f"y must be an array of labels, got the scalar {y!r}")
         X, y = self._validate_X(X, reset=True, y=y, multi_output=True)
         labels = _labels.indicators(y, X.dtype)
         y = column_or_1d(y, warn=True) if labels is None else labels

@@ -7,8 +7,8 @@ use crate::real::Real;
 use crate::rows::{Rows, SparseRows};
 use ndarray::{Array1, Array2};
 use numpy::{
-    Element, IntoPyArray, PyArray1, PyArray2, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray1,
-    PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods,
+    Element, IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    PyUntypedArrayMethods,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -51,17 +51,15 @@ pub enum Tables<'py> {
 
 impl<'py> Tables<'py> {
     pub fn borrow(name: &str, x: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let values = match x.cast::<PyTuple>() {
-            Ok(parts) => parts.get_item(2)?,
-            Err(_) => x.clone(),
+        let Ok(parts) = x.cast::<PyTuple>() else {
+            return Ok(match Inputs::borrow(name, x)? {
+                Inputs::F32(array) => Self::F32(Table::Dense(array)),
+                Inputs::F64(array) => Self::F64(Table::Dense(array)),
+            });
         };
-        let single = values.cast::<PyUntypedArray>().is_ok_and(|values| {
-            let (dtype, single) = (values.dtype(), numpy::dtype::<f32>(x.py()));
-            dtype.is_equiv_to(&single)
-        });
-        Ok(match single {
-            true => Self::F32(Table::borrow(name, x)?),
-            false => Self::F64(Table::borrow(name, x)?),
+        Ok(match parts.get_item(2)?.cast::<PyArray1<f32>>() {
+            Ok(_) => Self::F32(Table::borrow(name, x)?),
+            Err(_) => Self::F64(Table::borrow(name, x)?),
         })
     }
 }
@@ -152,7 +150,7 @@ pub fn into_lists<T: Real + Element>(
 }
 
 fn wrong_array(name: &str, array: &Bound<'_, PyAny>, expected: &str) -> PyErr {
-    let got = match array.cast::<PyUntypedArray>() {
+    let got = match array.cast::<numpy::PyUntypedArray>() {
         Ok(array) => format!("a {}-d array of {}", array.ndim(), array.dtype()),
         Err(_) => array.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string()),
     };
