@@ -236,7 +236,7 @@ fn fits_are_the_same<T: Real>() {
         for penalty in ["ridge", "l1(0.1)"] {
             for noise in [0.0, 0.2] {
                 let options = options(n, d, |spec| {
-                    (spec.solver, spec.input_noise) = (solver, noise);
+                    (spec.solver, spec.input_noise) = (solver, Some(noise));
                     spec.penalties = vec![PenaltyKind::parse(penalty).unwrap()];
                     if solver == Solver::Batch {
                         (spec.batch_size, spec.learning_rate) = (None, None);
