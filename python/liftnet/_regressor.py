@@ -128,7 +128,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         their number, the share of the variance that they hold (in (0, 1)), or None for
         all. "auto" keeps all of up to 128 features and 95 % of the variance of more,
         but of more than 2,048 features at most 1,024 directions. Training holds the
-        inputs in these directions, dense: n_samples x n_components_ numbers.
+        inputs in these directions, dense: ``n_samples * n_components_`` numbers.
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts. For
         ``solver="batch"`` the relative improvement of the objective, and the optimality
