@@ -7,7 +7,9 @@
 # make wheel  a wheel that needs nothing of another machine's, in dist/
 #
 # Parts of make test: lint, test-rust, test-python, test-wheel (the wheel in an empty
-# environment). Beyond it: test-sdist (the source distribution in an empty environment).
+# environment). Beyond it: test-sdist (the source distribution in an empty environment),
+# test-versions (the wheel with every supported scikit-learn, old and new NumPy, each Python
+# at hand; half an hour).
 #
 # Each does its own set-up, from a fresh clone and again only where something changed.
 
@@ -34,7 +36,8 @@ QUICK_NEEDS := pytest hypothesis pandas
 QUICK_TESTS := $(patsubst %,tests/test_%.py,classifier regressor sklearn_checks)
 apart = env -u PYTHONPATH -u LD_LIBRARY_PATH
 
-.PHONY: demo test docs bench wheel setup lint test-rust test-python test-wheel test-sdist clean
+.PHONY: demo test docs bench wheel setup lint test-rust test-python test-wheel test-sdist \
+	test-versions clean
 
 demo: $(STAMPS)/build
 	$(BIN)/python benchmarks/demo.py --figure docs/figures/demo.png
@@ -85,6 +88,9 @@ test-wheel: dist/.built
 	$(BIN)/python tools/fresh.py target/fresh/wheel dist/liftnet-*.whl $(QUICK_NEEDS)
 	$(apart) target/fresh/wheel/bin/python -P tools/installed.py --bundled
 	$(apart) target/fresh/wheel/bin/python -P -m pytest -q $(QUICK_TESTS)
+
+test-versions: dist/.built
+	$(BIN)/python tools/versions.py $(QUICK_TESTS)
 
 test-sdist: $(STAMPS)/packages
 	rm -rf target/fresh/source

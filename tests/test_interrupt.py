@@ -1,4 +1,4 @@
-"""Signals, forks, threads: what happens around a fit while it runs."""
+"""Signals and forks: what happens around a fit while it runs."""
 
 import _thread
 import concurrent.futures
@@ -14,11 +14,10 @@ import time
 
 import numpy as np
 import pytest
-from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from liftnet import LiftedMLPClassifier, _core, _threads
+from liftnet import LiftedMLPClassifier, _core
 
 FOREVER = 100_000
 """Passes that would take hours."""
@@ -293,134 +292,6 @@ def test_exceptions_stay_in_their_thread(digits):
         working = pool.submit(quick().fit, X, y)
         assert isinstance(failing.exception(timeout=60), ValueError)
         assert working.result(timeout=60).n_iter_ == 4
-
-
-def test_joblib_workers(iris):
-    expected = weights(quick().fit(*iris))
-    for backend in ("threading", "loky"):
-        with Parallel(2, backend=backend) as parallel:
-            fits = parallel(delayed(quick().fit)(*iris) for _ in range(3))
-        for clf in fits:
-            assert_array_equal(weights(clf), expected)
-
-
-def test_work_runs_on_as_many_threads_as_asked(digits):
-    if not os.path.isdir("/proc/self/task"):
-        pytest.skip("needs /proc to count threads")
-
-    def own_threads():
-        names = []
-        for task in os.listdir("/proc/self/task"):
-            with (
-                contextlib.suppress(OSError),
-                open(f"/proc/self/task/{task}/comm") as f,
-            ):
-                names.append(f.read().strip())
-        return sum(name.startswith("liftnet") for name in names)
-
-    X, y = digits
-    for n_threads in (1, 2, 5):
-        counts = []
-        options = quick(max_iter=2)._options("softmax", None) | {"n_threads": n_threads}
-        _core.fit(
-            X,
-            y.astype(np.uint32),
-            10,
-            options,
-            callback=lambda *_, counts=counts: counts.append(own_threads()),
-        )
-        assert counts[0] == n_threads
-    deadline = time.monotonic() + 5
-    while own_threads() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert own_threads() == 0  # none outlives its fit
-
-
-# How many threads
-
-
-@pytest.fixture
-def processors(monkeypatch):
-    """A machine with eight processors and no limits in its environment."""
-    for variable in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(
-        _threads, "effective_n_jobs", lambda n: n if n > 0 else max(1, 9 + n)
-    )
-    return monkeypatch
-
-
-@pytest.mark.parametrize(
-    ("n_jobs", "expected"),
-    [(None, 8), (-1, 8), (-2, 7), (-20, 1), (1, 1), (3, 3), (8, 8), (10**6, 8)],
-)
-def test_n_jobs(processors, n_jobs, expected):
-    assert _threads.n_threads(n_jobs) == expected
-
-
-@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "RAYON_NUM_THREADS"])
-@pytest.mark.parametrize(
-    ("value", "n_jobs", "expected"),
-    [
-        ("3", None, 3),
-        ("3", -1, 3),
-        ("3", 2, 2),
-        ("3", 5, 3),
-        ("1", 5, 1),
-        ("64", None, 8),
-        (" 3 ", None, 3),
-        ("3,2,1", None, 3),
-        ("", None, 8),
-        ("0", None, 8),
-        ("-1", None, 8),
-        ("all", None, 8),
-    ],
-)
-def test_limits_of_the_environment(processors, variable, value, n_jobs, expected):
-    processors.setenv(variable, value)
-    assert _threads.n_threads(n_jobs) == expected
-
-
-def test_the_lower_limit_holds(processors):
-    processors.setenv("OMP_NUM_THREADS", "5")
-    processors.setenv("RAYON_NUM_THREADS", "2")
-    assert _threads.n_threads(None) == 2
-
-
-def test_unknown_number_of_processors(processors):
-    processors.setattr(os, "cpu_count", lambda: None)
-    assert _threads.n_threads(3) == 3
-
-
-def test_the_estimator_obeys_the_limits(iris, monkeypatch):
-    asked = []
-    fit, decision_function = _core.fit, _core.decision_function
-
-    def spy_fit(*args, **kwargs):
-        asked.append(args[3]["n_threads"])
-        return fit(*args, **kwargs)
-
-    def spy_decision(*args):
-        asked.append(args[-1])
-        return decision_function(*args)
-
-    monkeypatch.setattr(_core, "fit", spy_fit)
-    monkeypatch.setattr(_core, "decision_function", spy_decision)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    quick(n_jobs=-1).fit(*iris).predict(iris[0])
-    assert asked == [1, 1]
-
-
-def test_physical_memory(monkeypatch):
-    memory = _threads.physical_memory()
-    assert memory is None or 2**26 < memory < 2**60
-
-    def unknown(name):
-        raise ValueError("unrecognized configuration name")
-
-    monkeypatch.setattr(os, "sysconf", unknown)
-    assert _threads.physical_memory() is None
 
 
 # Forks

@@ -19,8 +19,11 @@ from liftnet._convergence_display import ConvergenceDisplay
 from liftnet._feature_map_display import FeatureMapDisplay
 from liftnet._regressor import LiftedMLPRegressor
 from liftnet._save import load
+from liftnet._threadpool import register as _register
 
 __version__ = _version("liftnet")
+
+_register()
 
 __all__ = [
     "ConvergenceDisplay",

@@ -23,8 +23,10 @@ __all__ = [
     "fit",
     "inverse_link",
     "planned_passes",
+    "set_thread_limit",
     "smooth_regression",
     "stream",
+    "thread_limit",
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
@@ -249,6 +251,12 @@ def inverse_link(loss: str) -> str:
 
     Raises ValueError with the choices when the loss is none on real targets.
     """
+
+def thread_limit() -> int | None:
+    """Most threads that a call may use in this process; None without a limit."""
+
+def set_thread_limit(limit: int | None) -> None:
+    """Set or lift the limit, in this process."""
 
 def check_targets(y: _Floats, loss: str) -> None:
     """Raise ValueError for the first of the targets outside the loss's domain."""

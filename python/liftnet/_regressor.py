@@ -149,8 +149,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Seed of initial weights, batches and the validation split. The same seed gives
         the same bits for every number of threads.
     n_jobs : int or None, default=None
-        Threads; None and -1 mean all processors. ``OMP_NUM_THREADS`` and
-        ``RAYON_NUM_THREADS`` are upper limits.
+        Threads; None and -1 mean all processors. ``OMP_NUM_THREADS``,
+        ``RAYON_NUM_THREADS`` and ``threadpoolctl.threadpool_limits`` are upper limits.
     verbose : bool or int, default=False
         Show passes, loss, validation score and time left in a progress bar, where rich
         or tqdm is installed (``pip install 'liftnet[progress]'``) and the output is a

@@ -1,10 +1,11 @@
 //! Products, factors and spectra; the only importer of `gemm` and of `ndarray_linalg`.
 //!
 //! Products and the factors of [`Cholesky`] run in the caller's precision. What LAPACK does is
-//! small and runs in double precision whatever the caller's, which keeps its bounds inside this
-//! module.
+//! small and runs on one thread, in double precision whatever the caller's, which keeps its bounds
+//! inside this module.
 
 mod cholesky;
+mod lapack;
 mod product;
 mod singular;
 mod spd;

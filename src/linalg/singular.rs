@@ -3,6 +3,7 @@
 //! That squares the condition number: values below about 1e-8 of the largest are lost in rounding,
 //! which neither thresholds nor truncations mind.
 
+use super::lapack::lapack;
 use super::product::{Threads, product};
 use crate::error::{Error, Result};
 use crate::real::Real;
@@ -65,8 +66,8 @@ fn right_side(a: ArrayView2<'_, f64>) -> Result<Option<(Array1<f64>, Array2<f64>
     let mut gram = Array2::zeros((size, size));
     let scaled = a.mapv(|v| v / unit);
     product(1.0, scaled.t(), scaled.view(), 0.0, gram.view_mut(), Threads::All);
-    let (squares, vectors) =
-        gram.eigh(UPLO::Lower).map_err(|error| Error::Factorisation { size, reason: error.to_string() })?;
+    let (squares, vectors) = lapack(|| gram.eigh(UPLO::Lower))
+        .map_err(|error| Error::Factorisation { size, reason: error.to_string() })?;
     // LAPACK sorts ascending.
     let values = squares.slice(s![..;-1]).mapv(|v: f64| v.max(0.0).sqrt() * unit);
     Ok(Some((values, vectors.slice(s![.., ..;-1]).to_owned())))

@@ -1,5 +1,6 @@
 //! Symmetric positive definite matrices: inverses by blocks, Cholesky factors.
 
+use super::lapack::lapack;
 use super::product::{Threads, product};
 use crate::error::{Error, Result};
 use crate::real::Real;
@@ -30,7 +31,7 @@ pub fn damped_inverse<T: Real>(a: ArrayView2<'_, T>, damping: &[T], threads: Thr
 fn invert<T: Real>(mut a: ArrayViewMut2<'_, T>, threads: Threads) -> Result<()> {
     let n = a.nrows();
     if n <= LEAF {
-        let inverse = a.mapv(T::f64).invc().map_err(|error| failed(n, &error))?;
+        let inverse = lapack(|| a.mapv(T::f64).invc()).map_err(|error| failed(n, &error))?;
         a.zip_mut_with(&inverse, |v, &w| *v = T::of(w));
         return require_finite(a.view());
     }
@@ -60,7 +61,7 @@ fn invert<T: Real>(mut a: ArrayViewMut2<'_, T>, threads: Threads) -> Result<()> 
 pub fn lower_factor(a: &Array2<f64>) -> Result<(Array2<f64>, Array2<f64>)> {
     let n = a.nrows();
     require_finite(a.view())?;
-    let factor = a.cholesky(UPLO::Lower).map_err(|error| failed(n, &error))?;
+    let factor = lapack(|| a.cholesky(UPLO::Lower)).map_err(|error| failed(n, &error))?;
     let inverse = invert_lower(factor.view());
     Ok((factor, inverse))
 }

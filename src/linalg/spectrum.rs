@@ -1,5 +1,6 @@
 //! Eigenpairs of symmetric positive semidefinite matrices and operators.
 
+use super::lapack::lapack;
 use super::product::{Threads, product};
 use crate::error::{Error, Result};
 use crate::real::Real;
@@ -40,7 +41,7 @@ pub fn leading_eigen(
     let block = basis.ncols();
     let mut projected = Array2::zeros((block, block));
     product(1.0, basis.t(), image.view(), 0.0, projected.view_mut(), Threads::All);
-    let (values, rotation) = projected.eigh(UPLO::Lower).map_err(|error| failed(block, &error))?;
+    let (values, rotation) = lapack(|| projected.eigh(UPLO::Lower)).map_err(|error| failed(block, &error))?;
     // LAPACK sorts ascending.
     let mut vectors = Array2::zeros((d, block));
     product(1.0, basis.view(), rotation.slice(s![.., ..;-1]), 0.0, vectors.view_mut(), Threads::All);
@@ -57,7 +58,7 @@ pub fn pseudo_inverse(a: &Array2<f64>) -> Result<Array2<f64>> {
     if !a.iter().all(|v| v.is_finite()) {
         return Err(failed(n, &"not finite"));
     }
-    let (values, mut vectors) = a.eigh(UPLO::Lower).map_err(|error| failed(n, &error))?;
+    let (values, mut vectors) = lapack(|| a.eigh(UPLO::Lower)).map_err(|error| failed(n, &error))?;
     let floor = n as f64 * f64::EPSILON * values.iter().fold(0.0, |top: f64, &v| top.max(v));
     vectors *= &values.mapv(|v| if v > floor { v.sqrt().recip() } else { 0.0 });
     let mut inverse = Array2::zeros((n, n));
@@ -88,7 +89,7 @@ pub fn spectral_bound<T: Real>(matrix: ArrayView2<'_, T>) -> f64 {
 }
 
 fn orthonormal(block: &Array2<f64>) -> Result<Array2<f64>> {
-    let (q, _) = block.qr().map_err(|error| failed(block.ncols(), &error))?;
+    let (q, _) = lapack(|| block.qr()).map_err(|error| failed(block.ncols(), &error))?;
     Ok(q)
 }
 

@@ -23,6 +23,7 @@ mod kernels;
 mod predict;
 mod runner;
 mod stream;
+mod threads;
 
 use pyo3::prelude::*;
 
@@ -40,4 +41,6 @@ pub mod _core {
     use super::predict::{check_targets, decision_function, first_non_finite, inverse_link};
     #[pymodule_export]
     use super::stream::{StreamResult, stream};
+    #[pymodule_export]
+    use super::threads::{set_thread_limit, thread_limit};
 }
