@@ -1,9 +1,12 @@
 """The lifted classifier."""
 
+from numbers import Real
+
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
@@ -173,6 +176,12 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         :func:`liftnet.kernels.activation_parameter`), and its objective still never
         rises. ``activations_`` holds what was learned; ``warm_start`` goes on from it,
         unless ``activation`` has been changed since.
+    label_smoothing : float, default=0.0
+        Share s of each label, in [0, 1), that is spread evenly over all K classes:
+        :math:`\ell` is the cross-entropy of :math:`(1-s) e_y + s/K`, as PyTorch's
+        ``CrossEntropyLoss(label_smoothing=s)`` has it. Probabilities become less sure
+        of themselves. All losses that are reported are this one, which is above 0 even
+        where every label is certain; scores are accuracies as ever.
 
     Attributes
     ----------
@@ -246,6 +255,72 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     True
     """
 
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
+        **LiftedMLPBase._parameter_constraints,
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="auto",
+        divergence="fenchel",
+        penalty_weight="auto",
+        alpha="auto",
+        penalty=None,
+        batch_size="auto",
+        learning_rate_init="auto",
+        momentum=0.9,
+        max_iter="auto",
+        damping="auto",
+        scale="auto",
+        n_components="auto",
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        n_jobs=None,
+        verbose=False,
+        input_noise=0.0,
+        accelerate=True,
+        diagnostics=False,
+        learn_activation=False,
+        label_smoothing=0.0,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            divergence=divergence,
+            penalty_weight=penalty_weight,
+            alpha=alpha,
+            penalty=penalty,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
+            momentum=momentum,
+            max_iter=max_iter,
+            damping=damping,
+            scale=scale,
+            n_components=n_components,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+            input_noise=input_noise,
+            accelerate=accelerate,
+            diagnostics=diagnostics,
+            learn_activation=learn_activation,
+        )
+        self.label_smoothing = label_smoothing
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Train the network.
@@ -303,7 +378,16 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
                 X, target, sample_weight, stratify=target
             )
         n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
-        self._train(X, target, n_outputs, loss, sample_weight, validation, start, unit)
+        self._train(
+            X,
+            target,
+            n_outputs,
+            f"{loss}({float(self.label_smoothing)})",
+            sample_weight,
+            validation,
+            start,
+            unit,
+        )
         self.out_activation_ = loss
         return self
 

@@ -57,6 +57,11 @@ pub trait Loss<T: Real>: Send + Sync + std::fmt::Debug {
     /// Upper bound of the largest eigenvalue of ∂²ℓ/∂z²; infinity where there is none.
     fn curvature_bound(&self) -> T;
 
+    /// Share of each label that is spread evenly over all classes; 0 for losses on real targets.
+    fn label_smoothing(&self) -> f64 {
+        0.0
+    }
+
     /// Score that early stopping watches, larger is better: 1 or 0 for a right or wrong class,
     /// −ℓ for real targets.
     fn score(&self, targets: &Targets<'_, T>, row: usize, logits: &[T]) -> T;
@@ -104,9 +109,15 @@ impl<T: Real, S: Separable> Loss<T> for S {
 #[non_exhaustive]
 pub enum LossKind {
     /// Softmax cross-entropy over two or more outputs.
-    Softmax,
+    Softmax {
+        /// s of [`SoftmaxLoss`].
+        smoothing: f64,
+    },
     /// Binary cross-entropy on one output.
-    Logistic,
+    Logistic {
+        /// s of [`LogisticLoss`].
+        smoothing: f64,
+    },
     /// Half the squared distance.
     Squared,
     /// Sum of absolute differences, smoothed.
@@ -124,10 +135,15 @@ pub enum LossKind {
 }
 
 impl LossKind {
+    /// Softmax cross-entropy with plain labels.
+    pub const SOFTMAX: LossKind = LossKind::Softmax { smoothing: 0.0 };
+    /// Binary cross-entropy with plain labels.
+    pub const LOGISTIC: LossKind = LossKind::Logistic { smoothing: 0.0 };
+
     /// Every loss, with the default parameters.
     pub const ALL: &'static [LossKind] = &[
-        LossKind::Softmax,
-        LossKind::Logistic,
+        LossKind::SOFTMAX,
+        LossKind::LOGISTIC,
         LossKind::Squared,
         // Small beside the residuals of most fits, large enough for steps of a useful length.
         LossKind::Absolute { smoothing: 0.05 },
@@ -139,8 +155,8 @@ impl LossKind {
     /// The name by which callers ask for it.
     pub fn name(self) -> &'static str {
         match self {
-            LossKind::Softmax => "softmax",
-            LossKind::Logistic => "logistic",
+            LossKind::Softmax { .. } => "softmax",
+            LossKind::Logistic { .. } => "logistic",
             LossKind::Squared => "squared_error",
             LossKind::Absolute { .. } => "absolute_error",
             LossKind::Huber { .. } => "huber",
@@ -151,7 +167,7 @@ impl LossKind {
     /// Reads a name, or a name with its parameter such as `huber(1.35)`.
     ///
     /// # Errors
-    /// [`Error::UnknownName`]; [`Error::Parameter`] for a parameter that is not positive.
+    /// [`Error::UnknownName`]; [`Error::Parameter`] for a parameter outside its range.
     pub fn parse(text: &str) -> Result<Self> {
         Self::parse_among(text, Self::ALL)
     }
@@ -179,7 +195,23 @@ impl LossKind {
                 allowed: format!("'{}(value)' with a finite value above 0", call.name).into(),
             }),
         };
+        let share = |value: f64| match (0.0..1.0).contains(&value) {
+            true => Ok(value),
+            false => Err(Error::Parameter {
+                name: "label_smoothing",
+                got: value.to_string(),
+                allowed: "in the interval [0, 1)".into(),
+            }),
+        };
         Ok(match kind {
+            LossKind::Softmax { smoothing } => {
+                let [smoothing] = call.bind("loss", [("label_smoothing", Some(smoothing))])?;
+                LossKind::Softmax { smoothing: share(smoothing)? }
+            }
+            LossKind::Logistic { smoothing } => {
+                let [smoothing] = call.bind("loss", [("label_smoothing", Some(smoothing))])?;
+                LossKind::Logistic { smoothing: share(smoothing)? }
+            }
             LossKind::Absolute { smoothing } => {
                 let [smoothing] = call.bind("loss", [("smoothing", Some(smoothing))])?;
                 LossKind::Absolute { smoothing: positive(smoothing)? }
@@ -197,14 +229,14 @@ impl LossKind {
 
     /// Whether targets are real values rather than classes.
     pub fn is_regression(self) -> bool {
-        !matches!(self, LossKind::Softmax | LossKind::Logistic)
+        !matches!(self, LossKind::Softmax { .. } | LossKind::Logistic { .. })
     }
 
     /// Name of the function from logits to predictions.
     pub fn inverse_link(self) -> &'static str {
         match self {
-            LossKind::Softmax => "softmax",
-            LossKind::Logistic => "logistic",
+            LossKind::Softmax { .. } => "softmax",
+            LossKind::Logistic { .. } => "logistic",
             LossKind::Squared | LossKind::Absolute { .. } | LossKind::Huber { .. } => "identity",
             LossKind::Poisson => "exp",
         }
@@ -213,8 +245,8 @@ impl LossKind {
     /// The working object.
     pub fn make<T: Real>(self) -> Box<dyn Loss<T>> {
         match self {
-            LossKind::Softmax => Box::new(SoftmaxLoss),
-            LossKind::Logistic => Box::new(LogisticLoss),
+            LossKind::Softmax { smoothing } => Box::new(SoftmaxLoss { smoothing }),
+            LossKind::Logistic { smoothing } => Box::new(LogisticLoss { smoothing }),
             LossKind::Squared => Box::new(SquaredLoss),
             LossKind::Absolute { smoothing } => Box::new(AbsoluteLoss { smoothing }),
             LossKind::Huber { epsilon } => Box::new(HuberLoss { epsilon }),

@@ -101,6 +101,12 @@ fn spectrum(matrix: &Array2<f64>) -> Vec<f64> {
     leading_eigen(|q| matrix.dot(q), d, d, 2, &mut rng(1)).unwrap().values.to_vec()
 }
 
+/// Every loss, those of classes with smoothed labels too.
+fn losses() -> Vec<LossKind> {
+    let smoothed = [LossKind::Softmax { smoothing: 0.2 }, LossKind::Logistic { smoothing: 0.2 }];
+    LossKind::ALL.iter().copied().chain(smoothed).collect()
+}
+
 /// Targets of one loss, owned.
 #[derive(Clone)]
 struct Labels<T> {
@@ -111,7 +117,7 @@ struct Labels<T> {
 
 impl<T: Real> Labels<T> {
     fn new(loss: LossKind, n: usize, n_outputs: usize) -> Self {
-        let count = if loss == LossKind::Logistic { 2 } else { n_outputs };
+        let count = if matches!(loss, LossKind::Logistic { .. }) { 2 } else { n_outputs };
         let classes = (0..n).map(|i| ((i * 7 + i / 3) % count) as u32).collect();
         let values = normal::<T>(n, n_outputs, 77);
         // Counts are not negative; none is 0, where the deviance has a kink in y.
@@ -128,7 +134,7 @@ impl<T: Real> Labels<T> {
 }
 
 fn outputs_for(loss: LossKind) -> usize {
-    if loss == LossKind::Logistic { 1 } else { 3 }
+    if matches!(loss, LossKind::Logistic { .. }) { 1 } else { 3 }
 }
 
 /// A random network on random mapped inputs.
