@@ -277,6 +277,8 @@ BEYOND = {
     "verbose": [-1, "x", None],
     "activation": [None, 3],
     "hidden_layer_sizes": [0, -1, 2.5, "x", None],
+    "class_weight": ["x", 3, ()],
+    "init": [],  # tests/test_init.py
 }
 
 

@@ -394,6 +394,11 @@ def parameter(name, value):
     return change
 
 
+def as_regressor(record, arrays):
+    record["estimator"] = "LiftedMLPRegressor"
+    del record["parameters"]["class_weight"]
+
+
 def entry(name, value):
     def change(record, arrays):
         record[name] = value
@@ -437,7 +442,7 @@ BAD = {
     "no estimator": (without("", "estimator"), "'estimator' is missing, not a str"),
     "unknown class": (entry("estimator", "Popen"), "there is no estimator 'Popen'"),
     "dunder": (entry("estimator", "__class__"), "there is no estimator '__class__'"),
-    "other class": (entry("estimator", "LiftedMLPRegressor"), "of a regressor cannot"),
+    "other class": (as_regressor, "of a regressor cannot"),
     "no parameters": (without("", "parameters"), "'parameters' is missing, not a dict"),
     "unknown parameter": (parameter("__class__", 1), "no parameter '__class__'"),
     "bad parameter": (parameter("momentum", 2), "'momentum' parameter of Lifted"),

@@ -1,5 +1,6 @@
 """What every lifted estimator shares: parameters, validation, the call of the core."""
 
+import copy
 import warnings
 from numbers import Integral, Real
 
@@ -19,7 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from liftnet import _core, _export
+from liftnet import _core, _export, _start
 from liftnet._html import NetworkHTMLMixin
 from liftnet._threads import n_threads, physical_memory
 
@@ -84,6 +85,8 @@ class LiftedMLPBase(
         "random_state": ["random_state"],
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
+        # Checked against the data.
+        "init": "no_validation",
     }
 
     def __init__(
@@ -115,6 +118,7 @@ class LiftedMLPBase(
         accelerate=True,
         diagnostics=False,
         learn_activation=False,
+        init=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -142,6 +146,7 @@ class LiftedMLPBase(
         self.accelerate = accelerate
         self.diagnostics = diagnostics
         self.learn_activation = learn_activation
+        self.init = init
 
     def _layer_sizes(self):
         """Hidden layer sizes as a tuple of positive integers."""
@@ -176,12 +181,6 @@ class LiftedMLPBase(
             if isinstance(name, str):
                 _core.activation_info(name)
         return [_core.activation_info(name).text for name in names]
-
-    def _learned_activations(self, chosen):
-        """Activations of the previous fit, unless others have been chosen since."""
-        # A start that was set by hand has no record of a choice.
-        same = getattr(self, "_chosen_activations", None) == chosen
-        return self.activations_ if same else chosen
 
     def _penalties(self):
         """Penalty of all layers, or of each, in the core's notation."""
@@ -288,8 +287,8 @@ class LiftedMLPBase(
             sample_weight = None
         return X, y, sample_weight, unit
 
-    def _start(self, X):
-        """Weights of the previous fit, or None before the first."""
+    def _previous(self, X):
+        """Network of the previous fit, or None before the first."""
         if not hasattr(self, "coefs_"):
             return None
         sizes = tuple(coef.shape[1] for coef in self.coefs_[:-1])
@@ -299,10 +298,25 @@ class LiftedMLPBase(
                 f"{(self.coefs_[0].shape[0], *sizes)}, but X and hidden_layer_sizes "
                 f"give {(X.shape[1], *self._layer_sizes())}"
             )
-        return tuple(
-            [np.ascontiguousarray(array, dtype=X.dtype) for array in arrays]
-            for arrays in (self.coefs_, self.intercepts_)
+        # Learned ones, unless others have been chosen since. A start that was set by
+        # hand has no record of a choice.
+        chosen = self._activations()
+        same = getattr(self, "_chosen_activations", None) == chosen
+        return _start.Start(
+            *(
+                [np.ascontiguousarray(array, dtype=X.dtype) for array in arrays]
+                for arrays in (self.coefs_, self.intercepts_)
+            ),
+            self.activations_ if same else chosen,
         )
+
+    def _given(self, X, n_outputs, link, classes=None):
+        """Network of the parameter ``init``, or None without."""
+        if self.init is None:
+            return None
+        sizes = (X.shape[1], *self._layer_sizes(), n_outputs)
+        wanted = _start.Wanted(sizes, self._activations(), link, classes, X.dtype)
+        return _start.read(self.init, wanted)
 
     def _hold_out(self, X, target, sample_weight, stratify=None):
         """Set validation data aside: the rest, its weights, and the pair set aside."""
@@ -328,14 +342,14 @@ class LiftedMLPBase(
         total_weight = min(float(total_weight), np.finfo(np.float64).max)
         options = self._options(loss, total_weight)
         chosen = options["activation"]
-        activations = chosen if start is None else self._learned_activations(chosen)
+        activations = chosen if start is None else start.activations
         result = _core.fit(
             X,
             y,
             n_outputs,
             options | {"activation": activations},
             sample_weight=sample_weight,
-            start=start,
+            start=None if start is None else (start.coefs, start.intercepts),
             validation=validation,
             callback=self._print_pass if self.verbose else None,
         )
@@ -393,6 +407,12 @@ class LiftedMLPBase(
         return _core.decision_function(
             X, self.coefs_, self.intercepts_, self.activations_, n_threads(self.n_jobs)
         )
+
+    def __sklearn_clone__(self):
+        clone = super().__sklearn_clone__()
+        # A fitted estimator is a start only as long as it stays fitted.
+        clone.init = copy.deepcopy(self.init)
+        return clone
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

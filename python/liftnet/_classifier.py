@@ -6,10 +6,11 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from liftnet import _labels
 from liftnet._base import LiftedMLPBase
 
 
@@ -176,6 +177,21 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         :func:`liftnet.kernels.activation_parameter`), and its objective still never
         rises. ``activations_`` holds what was learned; ``warm_start`` goes on from it,
         unless ``activation`` has been changed since.
+    init : None, pair, estimator, module or state dict, default=None
+        Network that training starts from, in the place of random weights: a pair
+        ``(coefs, intercepts)`` of lists of arrays, as the attributes are; a fitted
+        ``MLPClassifier`` of scikit-learn or classifier of liftnet; a
+        ``torch.nn.Module`` that :func:`liftnet.torch.from_torch` could read; or its
+        state dict, of tensors or arrays ("0.weight", "0.bias", ...). Of two outputs for
+        two classes the difference is taken. Sizes and activations must be those of
+        ``hidden_layer_sizes`` and ``activation``. With ``warm_start`` only the first
+        fit starts there.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by which the samples' weights are multiplied; a class
+        that a dict leaves out has 1. "balanced" gives every class the same total
+        weight, n_samples / (n_classes * count), in which a sample counts by its
+        ``sample_weight``. A class of weight 0 stays in ``classes_`` but its samples are
+        left out.
     label_smoothing : float, default=0.0
         Share s of each label, in [0, 1), that is spread evenly over all K classes:
         :math:`\ell` is the cross-entropy of :math:`(1-s) e_y + s/K`, as PyTorch's
@@ -257,6 +273,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
         **LiftedMLPBase._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
@@ -289,6 +306,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         accelerate=True,
         diagnostics=False,
         learn_activation=False,
+        init=None,
+        class_weight=None,
         label_smoothing=0.0,
     ):
         super().__init__(
@@ -318,7 +337,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             accelerate=accelerate,
             diagnostics=diagnostics,
             learn_activation=learn_activation,
+            init=init,
         )
+        self.class_weight = class_weight
         self.label_smoothing = label_smoothing
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -371,13 +392,19 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
                 f"{type(self).__name__} needs samples of at least 2 classes, but y "
                 f"holds one class: {self.classes_.tolist()[0]!r}"
             )
+        n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
+        if start is None:
+            start = self._given(X, n_outputs, loss, self.classes_)
         target = encoder.transform(y).astype(np.uint32)
+        if self.class_weight is not None:
+            weights = _labels.weigh_classes(self.class_weight, y, sample_weight)
+            X, target, sample_weight, more = self._drop_weightless(X, target, weights)
+            unit *= more
         validation = None
         if self.early_stopping:
             X, target, sample_weight, validation = self._hold_out(
                 X, target, sample_weight, stratify=target
             )
-        n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
         self._train(
             X,
             target,
@@ -393,7 +420,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
     def _start_for(self, classes, X):
         """Weights of the previous fit, if its classes were these."""
-        start = self._start(X)
+        start = self._previous(X)
         if start is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 "warm_start needs the classes of the previous fit, "

@@ -172,6 +172,14 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         :func:`liftnet.kernels.activation_parameter`), and its objective still never
         rises. ``activations_`` holds what was learned; ``warm_start`` goes on from it,
         unless ``activation`` has been changed since.
+    init : None, pair, estimator, module or state dict, default=None
+        Network that training starts from, in the place of random weights: a pair
+        ``(coefs, intercepts)`` of lists of arrays, as the attributes are; a fitted
+        ``MLPRegressor`` of scikit-learn or regressor of liftnet; a
+        ``torch.nn.Module`` that :func:`liftnet.torch.from_torch` could read; or its
+        state dict, of tensors or arrays ("0.weight", "0.bias", ...). Sizes and
+        activations must be those of ``hidden_layer_sizes`` and ``activation``. With
+        ``warm_start`` only the first fit starts there.
 
     Attributes
     ----------
@@ -279,6 +287,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         accelerate=True,
         diagnostics=False,
         learn_activation=False,
+        init=None,
     ):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -307,6 +316,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             accelerate=accelerate,
             diagnostics=diagnostics,
             learn_activation=learn_activation,
+            init=init,
         )
         self.loss = loss
 
@@ -359,6 +369,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         X, target, sample_weight, unit = self._drop_weightless(X, target, sample_weight)
         n_outputs = target.shape[1]
         start = self._start_for(n_outputs, X) if self.warm_start else None
+        if start is None:
+            start = self._given(X, n_outputs, out_activation)
         validation = None
         if self.early_stopping:
             X, target, sample_weight, validation = self._hold_out(
@@ -388,7 +400,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
     def _start_for(self, n_outputs, X):
         """Weights of the previous fit, if it had as many outputs."""
-        start = self._start(X)
+        start = self._previous(X)
         if start is not None and n_outputs != self.n_outputs_:
             raise ValueError(
                 f"warm_start needs the {self.n_outputs_} outputs of the previous fit, "

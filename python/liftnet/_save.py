@@ -181,12 +181,15 @@ def _plain_parameters(estimator):
     plain = {}
     for name, value in estimator.get_params(deep=False).items():
         try:
+            if name == "init" and value is not None:
+                # Weights in JSON would be large, and those of the fit are in the file.
+                raise TypeError
             plain[name] = _plain(value)
         except TypeError:
             default = signature(type(estimator)).parameters[name].default
             warnings.warn(
-                f"{name}={value!r} is no plain data and is saved as {default!r}, its "
-                "default",
+                f"{name}={_short(value)} is no plain data and is saved as {default!r}, "
+                "its default",
                 UserWarning,
                 stacklevel=5,
             )

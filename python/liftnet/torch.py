@@ -275,7 +275,9 @@ def from_torch(module, *, task="classification", classes=None, **params):
         if linears[-1].out_features == 2:
             coefs[-1] = np.diff(coefs[-1], axis=1)
             intercepts[-1] = np.diff(intercepts[-1])
-    _check_head(head, estimator, linears[-1].out_features)
+    loss = getattr(estimator, "loss", None)
+    kind = type(estimator).__name__ + ("" if loss is None else f" with {loss=}")
+    _check_head(head, estimator.out_activation_, linears[-1].out_features, f"a {kind}")
     estimator.activations_ = estimator._chosen_activations = estimator._activations()
     estimator.n_features_in_ = linears[0].in_features
     estimator.n_layers_ = len(linears) + 1
@@ -316,8 +318,8 @@ def _numpy(parameter):
     return parameter.detach().to(device="cpu", dtype=dtype, copy=True).numpy()
 
 
-def _check_head(head, estimator, n_outputs):
-    """Refuse a last module that does not make of logits what the estimator does."""
+def _check_head(head, link, n_outputs, target):
+    """Refuse a last module that does not make of logits what ``link`` does."""
     if head is None:
         return
     if isinstance(head, nn.Softmax | nn.LogSoftmax):
@@ -326,13 +328,39 @@ def _check_head(head, estimator, n_outputs):
         links = ["logistic"] if n_outputs == 1 else []
     else:
         links = ["exp"]
-    if estimator.out_activation_ not in links:
-        loss = getattr(estimator, "loss", None)
-        kind = type(estimator).__name__ + ("" if loss is None else f" with {loss=}")
+    if link not in links:
         raise ValueError(
-            f"the module ends with {head} after {n_outputs} outputs, which a {kind} "
+            f"the module ends with {head} after {n_outputs} outputs, which {target} "
             "cannot take over; leave it out"
         )
+
+
+def read_module(module, link):
+    """Weights and activations of a module, for the parameter ``init``.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        As :func:`from_torch` takes it.
+    link : {"softmax", "logistic", "identity", "exp"}
+        What follows the last layer of the network to train.
+
+    Returns
+    -------
+    coefs, intercepts : list of ndarray
+        In the layout of ``coefs_`` and ``intercepts_``.
+    activations : list of str
+        Of the hidden layers.
+
+    Raises
+    ------
+    ValueError
+        For a module of another structure; the message names the offending part.
+    """
+    linears, names, head = _read(module)
+    what = f"a network with out_activation_ {link!r}"
+    _check_head(head, link, linears[-1].out_features, what)
+    return *_weights(linears), names
 
 
 def _read(module):
