@@ -1,8 +1,8 @@
 # make demo   watch a lifted network train beside scikit-learn's MLP, then continue in PyTorch
 # make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
 # make bench  comparisons with scikit-learn, PyTorch, SciPy and published block descent; lifted
-#             weights as a start for PyTorch; rate, growth, memory, stability, noise. Writes
-#             docs/benchmarks.md (two to three hours; QUICK=1: reduced runs, docs/ left alone)
+#             weights as a start for PyTorch; rate, growth, memory, stability, noise, dropout.
+#             Writes docs/benchmarks.md (three to four hours; QUICK=1: reduced runs, docs/ left alone)
 #
 # Each does its own set-up, from a fresh clone and again only where something changed.
 
@@ -39,9 +39,10 @@ bench: $(STAMPS)/build
 	$(call measure,scaling) $(call figure,scaling)
 	$(call measure,memory)
 	$(call measure,stability)
-	-$(call measure,time_to_accuracy) $(call figure,time_to_accuracy)
+	-$(call measure,time_to_accuracy) --hidden 300 512,512 1024,1024 --pca $(call figure,time_to_accuracy)
 	-$(call measure,block_descent)
 	-$(call measure,robustness)
+	-$(call measure,regularisation)
 	-$(call measure,initialisation) $(call figure,initialisation)
 	$(BIN)/python benchmarks/report.py --results $(RESULTS) --page $(PAGE)
 

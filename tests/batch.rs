@@ -62,6 +62,7 @@ impl<T: Real> Table<T> {
             activations: vec![ActivationKind::Tanh],
             divergence: Divergence::Fenchel,
             learn_activation: false,
+            dropout: vec![0.0],
             alpha: Some(0.1),
             penalties: vec![PenaltyKind::Ridge],
             penalty_weight: Some(3.0),

@@ -251,7 +251,9 @@ fn best_prediction_scores_best<T: Real>() {
                         (kind, _) if kind.is_regression() => {
                             case.values[[row, j]] + T::of((1.0 - sign) * 2.0)
                         }
-                        (LossKind::Logistic { .. }, Some(&class)) => T::of(sign * (2.0 * f64::from(class) - 1.0)),
+                        (LossKind::Logistic { .. }, Some(&class)) => {
+                            T::of(sign * (2.0 * f64::from(class) - 1.0))
+                        }
                         (_, Some(&class)) if class as usize == j => T::of(sign),
                         _ => T::zero(),
                     })

@@ -67,6 +67,7 @@ impl<T: Real> Table<T> {
             activations: vec![ActivationKind::Tanh],
             divergence: Divergence::Fenchel,
             learn_activation: false,
+            dropout: vec![0.0],
             alpha: None,
             penalties: vec![PenaltyKind::Ridge],
             penalty_weight: None,

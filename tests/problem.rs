@@ -281,6 +281,7 @@ fn spec() -> Spec {
         activations: vec![ActivationKind::Relu],
         divergence: Divergence::Fenchel,
         learn_activation: false,
+        dropout: vec![0.0],
         alpha: None,
         penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),

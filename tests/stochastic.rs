@@ -92,6 +92,7 @@ impl<T: Real> Table<T> {
             activations: vec![ActivationKind::Relu],
             divergence: Divergence::Fenchel,
             learn_activation: false,
+            dropout: vec![0.0],
             alpha: Some(0.01),
             penalties: vec![PenaltyKind::Ridge],
             penalty_weight: Some(10.0),

@@ -52,6 +52,8 @@ class LiftedMLPBase(
         "input_noise": [Interval(Real, 0, None, closed="left")],
         "accelerate": ["boolean"],
         "diagnostics": ["boolean"],
+        # The rates of a sequence are checked one by one.
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         # Notation and number are checked by the core.
         "penalty": [None, str, "array-like"],
@@ -119,6 +121,7 @@ class LiftedMLPBase(
         diagnostics=False,
         learn_activation=False,
         init=None,
+        dropout=0.0,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -147,6 +150,7 @@ class LiftedMLPBase(
         self.diagnostics = diagnostics
         self.learn_activation = learn_activation
         self.init = init
+        self.dropout = dropout
 
     def _layer_sizes(self):
         """Hidden layer sizes as a tuple of positive integers."""
@@ -195,6 +199,23 @@ class LiftedMLPBase(
                 )
         return ["ridge" if entry is None else str(entry) for entry in entries]
 
+    def _dropout_rates(self):
+        """Rate of all hidden layers, or of each."""
+        rates = self.dropout
+        rates = [rates] if isinstance(rates, Real) else list(rates)
+        if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+            raise ValueError(
+                "dropout must be a rate in [0, 1), or one for each hidden layer, got "
+                f"{self.dropout!r}"
+            )
+        sizes = self._layer_sizes()
+        if len(rates) not in (1, len(sizes)):
+            raise ValueError(
+                "dropout must be one rate or one for each hidden layer, got "
+                f"{len(rates)} rates for hidden_layer_sizes={sizes}"
+            )
+        return [float(rate) for rate in rates]
+
     def _damping_pair(self):
         """Damping of the input layer and of the others, or None for automatic."""
         if self.damping == "auto":
@@ -219,6 +240,7 @@ class LiftedMLPBase(
             "activation": self._activations(),
             "divergence": self.divergence,
             "learn_activation": bool(self.learn_activation),
+            "dropout": self._dropout_rates(),
             "alpha": automatic(self.alpha),
             "penalty": self._penalties(),
             "penalty_weight": automatic(self.penalty_weight),

@@ -65,8 +65,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         "stochastic" steps after each mini-batch. "batch" solves its blocks for
         all samples in every sweep: deterministic, its objective never rises, and a
         weight of 2 is the same as a sample twice. "auto" is "batch" for up to 500
-        samples, unless ``batch_size``, ``learning_rate_init``, ``penalty`` or
-        ``input_noise`` is given; only ratios of weights count then.
+        samples, unless ``batch_size``, ``learning_rate_init``, ``penalty``,
+        ``input_noise`` or ``dropout`` is given; only ratios of weights count then.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
@@ -192,6 +192,14 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         weight, n_samples / (n_classes * count), in which a sample counts by its
         ``sample_weight``. A class of weight 0 stays in ``classes_`` but its samples are
         left out.
+    dropout : float or sequence of float, default=0.0
+        Share of the hidden units that is left out, drawn anew for every sample and
+        step of the stochastic solver: one rate in [0, 1) for all hidden layers, or one
+        for each. Those that stay are multiplied by ``1 / (1 - dropout)``; each layer's
+        metric is the expected Gram matrix of such inputs, in closed form. Predictions,
+        scores on held-out data and the lifted problem's terms are those of the whole
+        network, ``loss_curve_`` and the training "loss" and "score" in ``history_``
+        those of the thinned ones that steps are taken for.
     label_smoothing : float, default=0.0
         Share s of each label, in [0, 1), that is spread evenly over all K classes:
         :math:`\ell` is the cross-entropy of :math:`(1-s) e_y + s/K`, as PyTorch's
@@ -308,6 +316,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         learn_activation=False,
         init=None,
         class_weight=None,
+        dropout=0.0,
         label_smoothing=0.0,
     ):
         super().__init__(
@@ -338,6 +347,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             diagnostics=diagnostics,
             learn_activation=learn_activation,
             init=init,
+            dropout=dropout,
         )
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing

@@ -180,6 +180,14 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         state dict, of tensors or arrays ("0.weight", "0.bias", ...). Sizes and
         activations must be those of ``hidden_layer_sizes`` and ``activation``. With
         ``warm_start`` only the first fit starts there.
+    dropout : float or sequence of float, default=0.0
+        Share of the hidden units that is left out, drawn anew for every sample and
+        step of the stochastic solver: one rate in [0, 1) for all hidden layers, or one
+        for each. Those that stay are multiplied by ``1 / (1 - dropout)``; each layer's
+        metric is the expected Gram matrix of such inputs, in closed form. Predictions,
+        scores on held-out data and the lifted problem's terms are those of the whole
+        network, ``loss_curve_`` and the training "loss" and "score" in ``history_``
+        those of the thinned ones that steps are taken for.
 
     Attributes
     ----------
@@ -288,6 +296,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         diagnostics=False,
         learn_activation=False,
         init=None,
+        dropout=0.0,
     ):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -317,6 +326,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             diagnostics=diagnostics,
             learn_activation=learn_activation,
             init=init,
+            dropout=dropout,
         )
         self.loss = loss
 

@@ -9,6 +9,7 @@ mod control;
 mod covariance;
 mod descent;
 mod diagnosis;
+mod dropout;
 mod held_out;
 mod history;
 mod input_map;

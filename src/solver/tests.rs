@@ -3,6 +3,7 @@
 
 mod blocks;
 mod chunks;
+mod dropout;
 mod gradients;
 mod input_map;
 mod noise;
@@ -71,6 +72,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         activations: vec![ActivationKind::Tanh],
         divergence: Divergence::Fenchel,
         learn_activation: false,
+        dropout: vec![0.0],
         alpha: Some(0.0),
         penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),
