@@ -1,8 +1,14 @@
 # make demo   watch a lifted network train beside scikit-learn's MLP, then continue in PyTorch
 # make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
+# make docs   the site, into docs/_build/html; notebooks run once, and again where they changed
 # make bench  comparisons with scikit-learn, PyTorch, SciPy and published block descent; lifted
 #             weights as a start for PyTorch; rate, growth, memory, stability, noise, dropout.
-#             Writes docs/benchmarks.md (three to four hours; QUICK=1: reduced runs, docs/ left alone)
+#             Writes docs/benchmarks.md (three to four hours; QUICK=1: reduced runs, docs/ left
+#             alone)
+# make wheel  a wheel that needs nothing of another machine's, in dist/
+#
+# Parts of make test: lint, test-rust, test-python, test-wheel (the wheel in an empty
+# environment). Beyond it: test-sdist (the source distribution in an empty environment).
 #
 # Each does its own set-up, from a fresh clone and again only where something changed.
 
@@ -15,6 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 RUST_SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
+PACKAGE := pyproject.toml README.md LICENSE $(shell find python -name '*.py*' -not -name '*.pyc')
 
 RESULTS := benchmarks/results$(if $(QUICK),/quick)
 PAGE := $(if $(QUICK),$(RESULTS),docs)/benchmarks.md
@@ -23,13 +30,21 @@ figure = --figure $(dir $(PAGE))figures/$(1).png
 
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test bench setup lint test-rust test-python clean
+# What the tests of a package take: no PyTorch, no pictures, a minute.
+QUICK_NEEDS := pytest hypothesis pandas
+QUICK_TESTS := $(patsubst %,tests/test_%.py,classifier regressor sklearn_checks)
+apart = env -u PYTHONPATH -u LD_LIBRARY_PATH
+
+.PHONY: demo test docs bench wheel setup lint test-rust test-python test-wheel test-sdist clean
 
 demo: $(STAMPS)/build
 	$(BIN)/python benchmarks/demo.py --figure docs/figures/demo.png
 
 # Cheapest first.
-test: lint test-rust test-python
+test: lint test-rust test-python test-wheel
+
+docs: $(STAMPS)/build
+	MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # Those that need MNIST say so where it is missing, and the others go on.
 bench: $(STAMPS)/build
@@ -52,14 +67,36 @@ lint: $(STAMPS)/packages
 	cargo fmt --check
 	cargo clippy --locked --all-targets --quiet -- -D warnings
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --features python --quiet -- -D warnings
-	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks
-	$(BIN)/ruff check --quiet python tests benchmarks notebooks
+	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks docs tools
+	$(BIN)/ruff check --quiet python tests benchmarks notebooks docs tools
 
 test-rust: $(STAMPS)/system
 	cargo test --locked --quiet
 
 test-python: $(STAMPS)/build
 	$(BIN)/python -m pytest -q
+
+# The manylinux tag is that of this machine's glibc.
+wheel: dist/.built
+
+dist/.built: $(STAMPS)/build tools/wheel.py tools/third_party.py $(PACKAGE)
+	$(BIN)/python tools/wheel.py
+	touch $@
+
+test-wheel: dist/.built
+	$(BIN)/python tools/fresh.py target/fresh/wheel dist/liftnet-*.whl $(QUICK_NEEDS)
+	$(apart) target/fresh/wheel/bin/python -P tools/installed.py --bundled
+	$(apart) target/fresh/wheel/bin/python -P -m pytest -q $(QUICK_TESTS)
+
+test-sdist: $(STAMPS)/packages
+	rm -rf target/fresh/source
+	mkdir -p target/fresh/source
+	rm -f dist/liftnet-*.tar.gz
+	$(BIN)/maturin sdist --out dist
+	tar xf dist/liftnet-*.tar.gz -C target/fresh/source
+	CARGO_TARGET_DIR=$(abspath target/sdist) $(BIN)/python tools/fresh.py target/fresh/sdist \
+		target/fresh/source/liftnet-*
+	$(apart) target/fresh/sdist/bin/python -P tools/installed.py
 
 # The system's side: a compiler, Rust, OpenBLAS, Python. Installs what is missing where it may.
 $(STAMPS)/system: tools/system.sh
@@ -77,4 +114,4 @@ $(STAMPS)/build: $(STAMPS)/packages $(RUST_SOURCES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) target
+	rm -rf $(VENV) target dist

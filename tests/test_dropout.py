@@ -137,14 +137,15 @@ def test_rates_are_those_of_the_layers(digits):
         assert all((one != other).any() for other in fits[:i])
 
 
-@pytest.mark.parametrize("rate", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.8])
 def test_digits_are_learned(digits_split, rate):
     X, X_test, y, y_test = digits_split
     clf = LiftedMLPClassifier((200, 100), dropout=rate, random_state=0).fit(X, y)
-    assert clf.score(X_test, y_test) > (0.93 if rate == 0.9 else 0.97)
+    assert clf.score(X_test, y_test) > (0.95 if rate == 0.8 else 0.97)
     # Predictions are those of the whole network, and certain.
     assert_array_equal(clf.predict_proba(X_test), clf.predict_proba(X_test))
-    assert clf.score(X, y) > clf.history_["score"][-1]
+    assert clf.history_["score"][-1] <= clf.score(X, y)
+    assert clf.history_["score"][3] < clf.score(X, y)
 
 
 OPTIONS = [
@@ -221,7 +222,7 @@ def test_files_keep_the_rates(digits, tmp_path):
     [
         ([0.5, 1.0], r"dropout must be a rate in \[0, 1\), or one for each .* 1\.0\]"),
         ([0.5, "0.1"], r"dropout must be a rate in \[0, 1\)"),
-        ("0.5", r"dropout must be a rate in \[0, 1\)"),
+        ({"rate": 0.5}, r"dropout must be a rate in \[0, 1\)"),
         ([[0.5, 0.5]], r"dropout must be a rate in \[0, 1\)"),
         ([np.nan, 0.1], r"dropout must be a rate in \[0, 1\)"),
         ([0.1, 0.2, 0.3], r"dropout must be one rate or one for each .* 3 rates"),
@@ -233,7 +234,7 @@ def test_bad_sequences_are_refused_by_name(iris, estimator, dropout, match):
         estimator((5, 4), dropout=dropout).fit(*iris)
 
 
-@pytest.mark.parametrize("dropout", [1, 1.5, -0.1, np.nan, None, {"rate": 0.5}])
+@pytest.mark.parametrize("dropout", [1, 1.5, -0.1, np.nan, None, "0.5"])
 def test_bad_rates_are_refused_by_name(iris, dropout):
     with pytest.raises(InvalidParameterError, match="The 'dropout' parameter"):
         LiftedMLPClassifier(dropout=dropout).fit(*iris)

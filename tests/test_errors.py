@@ -279,6 +279,8 @@ BEYOND = {
     "hidden_layer_sizes": [0, -1, 2.5, "x", None],
     "class_weight": ["x", 3, ()],
     "init": [],  # tests/test_init.py
+    "dropout": [1, 1.0, -0.1, np.nan, np.inf, None],
+    "label_smoothing": [1, 1.0, -0.1, np.nan, np.inf, "0.1", None],
 }
 
 

@@ -11,7 +11,7 @@ project, build = config["project"], config["build-system"]
 
 
 def expand(extra):
-    """Requirements of an extra; one that names liftnet's own extras holds theirs."""
+    """List an extra's requirements; one that names liftnet's extras holds theirs."""
     for requirement in project["optional-dependencies"][extra]:
         if requirement.startswith("liftnet["):
             for name in requirement[len("liftnet[") : -1].split(","):

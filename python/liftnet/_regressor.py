@@ -231,7 +231,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Directions of the inputs in which the first layer was trained.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when ``X`` has string column names.
     n_layers_ : int
         Number of layers, input and output included.

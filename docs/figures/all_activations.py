@@ -1,0 +1,5 @@
+"""Draw every activation with its potentials."""
+
+import liftnet
+
+liftnet.activations().plot()
