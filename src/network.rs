@@ -19,6 +19,17 @@ pub struct Network<T> {
 }
 
 impl<T: Real> Network<T> {
+    /// Multiplies and then moves each output by a gain and an offset.
+    pub(crate) fn map_outputs(&mut self, maps: impl Iterator<Item = (f64, f64)>) {
+        if let (Some(coef), Some(intercept)) = (self.coefs.last_mut(), self.intercepts.last_mut()) {
+            let columns = coef.columns_mut().into_iter().zip(intercept).zip(maps);
+            for ((mut weights, intercept), (gain, offset)) in columns {
+                weights.map_inplace(|w| *w = T::of(gain * w.f64()));
+                *intercept = T::of(gain * intercept.f64() + offset);
+            }
+        }
+    }
+
     /// Checks that layer sizes chain from `n_features` on and that every weight is finite.
     ///
     /// # Errors

@@ -103,6 +103,36 @@ pub enum Components {
     Share(f64),
 }
 
+/// What validation data say of a network after every pass; more is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merit {
+    /// Its mean score: accuracy, or minus the loss.
+    Score,
+    /// Minus its mean loss.
+    Loss,
+    /// What [`Control::score`](crate::solver::Control::score) answers.
+    Own,
+}
+
+impl Merit {
+    const ALL: [(&'static str, Merit); 3] =
+        [("score", Merit::Score), ("loss", Merit::Loss), ("own", Merit::Own)];
+
+    /// Looks a name up.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`].
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, merit)| merit).ok_or_else(|| {
+            Error::UnknownName {
+                name: "merit",
+                got: name.into(),
+                choices: Self::ALL.iter().map(|&(known, _)| known).collect(),
+            }
+        })
+    }
+}
+
 /// Samples up to which [`Solver::Auto`] is the batch solver.
 pub const TINY: usize = 500;
 
@@ -153,6 +183,9 @@ pub struct Spec {
     pub momentum: f64,
     pub tol: f64,
     pub n_iter_no_change: usize,
+    pub early_stopping: bool,
+    pub merit: Merit,
+    pub max_time: Option<f64>,
     pub input_noise: f64,
     pub accelerate: bool,
     pub diagnostics: bool,
@@ -187,6 +220,8 @@ pub struct Options {
     pub penalties: Vec<PenaltyKind>,
     /// By what the weights of each output are multiplied after training, where that is not 1.
     pub output_gains: Option<Vec<f64>>,
+    /// What is then added to each output, where that is not 0.
+    pub output_offsets: Option<Vec<f64>>,
     /// λ, the weight of the divergence that ties a lifted variable to its layer.
     pub penalty_weight: f64,
     /// How inputs are scaled.
@@ -209,6 +244,13 @@ pub struct Options {
     pub tol: f64,
     /// Passes without progress after which training stops.
     pub n_iter_no_change: usize,
+    /// Whether validation data choose the pass whose weights are kept, and end the run; otherwise
+    /// they are only looked at.
+    pub early_stopping: bool,
+    /// What they say of a pass.
+    pub merit: Merit,
+    /// Seconds after which training ends.
+    pub max_time: Option<f64>,
     /// ρ, radius of the ball of the noise on each sample's centred, scaled inputs.
     pub input_noise: f64,
     /// Joint steps of weights and lifted variables in the batch solver.
@@ -275,6 +317,9 @@ impl Spec {
         )?;
         require(self.tol >= 0.0, "tol", self.tol, "at least 0")?;
         require(self.n_iter_no_change > 0, "n_iter_no_change", self.n_iter_no_change, "at least 1")?;
+        if let Some(seconds) = self.max_time {
+            require(seconds > 0.0, "max_time", seconds, "None or above 0")?;
+        }
         require(self.threads > 0, "n_jobs", self.threads, "at least one thread")?;
         if let Some(total) = self.total_weight {
             require(total > 0.0 && total.is_finite(), "total_weight", total, "finite and above 0")?;
@@ -328,6 +373,7 @@ impl Spec {
             ridge: (alpha / count).min(MOST_RIDGE),
             penalties,
             output_gains: None,
+            output_offsets: None,
             penalty_weight,
             scaling: self.scaling,
             components: self.components,
@@ -339,6 +385,9 @@ impl Spec {
             momentum: self.momentum,
             tol: self.tol,
             n_iter_no_change: self.n_iter_no_change,
+            early_stopping: self.early_stopping,
+            merit: self.merit,
+            max_time: self.max_time,
             input_noise: self.input_noise.min(MOST_NOISE),
             accelerate: self.accelerate,
             diagnostics: self.diagnostics,

@@ -11,7 +11,7 @@ use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Silent, Solution, Status, batch};
-use liftnet::spec::{Components, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Merit, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, Axis, concatenate};
 
 const N: usize = 24;
@@ -75,6 +75,9 @@ impl<T: Real> Table<T> {
             momentum: 0.9,
             tol: 0.0,
             n_iter_no_change: 1000,
+            early_stopping: true,
+            merit: Merit::Score,
+            max_time: None,
             seed: 3,
             threads: 1,
             input_noise: 0.0,

@@ -9,13 +9,15 @@ use liftnet::error::{Error, Result};
 use liftnet::kernel::best_constant::best_constant;
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
+use liftnet::network::Network;
 use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Control, PassReport, Silent, Solution, Status, batch, stochastic};
-use liftnet::spec::{Components, Options, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 
 /// Targets that have little to do with the inputs.
 struct Table<T> {
@@ -80,6 +82,9 @@ impl<T: Real> Table<T> {
             momentum: 0.9,
             tol: 1e-4,
             n_iter_no_change: 10,
+            early_stopping: true,
+            merit: Merit::Score,
+            max_time: None,
             seed: 3,
             threads: 1,
             input_noise: 0.0,
@@ -92,11 +97,11 @@ impl<T: Real> Table<T> {
         spec.check(self.x.nrows(), self.x.ncols()).unwrap()
     }
 
-    fn fit(&self, options: &Options, control: &mut dyn Control) -> Solution<T> {
+    fn fit(&self, options: &Options, control: &mut dyn Control<T>) -> Solution<T> {
         self.try_to_fit(options, control).unwrap()
     }
 
-    fn try_to_fit(&self, options: &Options, control: &mut dyn Control) -> Result<Solution<T>> {
+    fn try_to_fit(&self, options: &Options, control: &mut dyn Control<T>) -> Result<Solution<T>> {
         match options.solver {
             Solver::Batch => batch(&self.problem(), options, None, None, control),
             _ => stochastic(&self.problem(), options, None, None, control),
@@ -189,12 +194,14 @@ struct Stop {
     after: std::cell::Cell<usize>,
 }
 
-impl Control for Stop {
+impl<T> Control<T> for Stop {
     fn stop_requested(&self) -> bool {
         self.after.set(self.after.get().saturating_sub(1));
         self.after.get() == 0
     }
-    fn pass_done(&mut self, _report: &PassReport) {}
+    fn pass_done(&mut self, _: &PassReport, _: &dyn Fn() -> Result<Network<T>>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use liftnet::network::Network;
 use liftnet::penalty::PenaltyKind;
 use liftnet::problem::{Problem, first_non_finite};
 use liftnet::real::Real;
-use liftnet::spec::{Components, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Merit, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, array, s};
 
 for_both!(
@@ -294,6 +294,9 @@ fn spec() -> Spec {
         momentum: 0.9,
         tol: 1e-4,
         n_iter_no_change: 10,
+        early_stopping: true,
+        merit: Merit::Score,
+        max_time: None,
         seed: 0,
         threads: 1,
         input_noise: 0.0,

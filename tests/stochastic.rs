@@ -6,7 +6,7 @@ mod common;
 
 use common::normal;
 use liftnet::activation::{ActivationKind, Divergence};
-use liftnet::error::Error;
+use liftnet::error::{Error, Result};
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
 use liftnet::network::Network;
@@ -14,9 +14,10 @@ use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Control, PassReport, Silent, Solution, Status, stochastic};
-use liftnet::spec::{Components, Options, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
 for_both!(
     same_seed_gives_the_same_bits_in_every_pool,
@@ -105,6 +106,9 @@ impl<T: Real> Table<T> {
             momentum: 0.9,
             tol: 0.0,
             n_iter_no_change: 1000,
+            early_stopping: true,
+            merit: Merit::Score,
+            max_time: None,
             seed: 1,
             threads: 1,
             input_noise: 0.0,
@@ -435,13 +439,14 @@ impl StopAt {
     }
 }
 
-impl Control for StopAt {
+impl<T> Control<T> for StopAt {
     fn stop_requested(&self) -> bool {
         self.asked.set(self.asked.get() + 1);
         self.asked.get() >= self.k
     }
-    fn pass_done(&mut self, report: &PassReport) {
+    fn pass_done(&mut self, report: &PassReport, _: &dyn Fn() -> Result<Network<T>>) -> ControlFlow<()> {
         self.passes.push(*report);
+        ControlFlow::Continue(())
     }
 }
 

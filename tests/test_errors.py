@@ -279,6 +279,8 @@ BEYOND = {
     "hidden_layer_sizes": [0, -1, 2.5, "x", None],
     "class_weight": ["x", 3, ()],
     "init": [],  # tests/test_init.py
+    "scoring": [3, ["accuracy"]],
+    "max_time": [0, -1.0, np.nan, np.inf, "x"],
     "dropout": [1, 1.0, -0.1, np.nan, np.inf, None],
     "label_smoothing": [1, 1.0, -0.1, np.nan, np.inf, "0.1", None],
 }
@@ -490,6 +492,9 @@ OPTIONS = {
     "momentum": 0.9,
     "tol": 1e-4,
     "n_iter_no_change": 10,
+    "early_stopping": True,
+    "merit": "score",
+    "max_time": None,
     "seed": 0,
     "n_threads": 1,
     "memory_limit": None,
@@ -513,7 +518,9 @@ def core_refuses(error, match, call, *args, **kwargs):
 
 def test_core_accepts_what_the_others_break():
     result = core_fit(
-        sample_weight=np.ones(20), start=(COEFS, INTERCEPTS), validation=(X, Y)
+        sample_weight=np.ones(20),
+        start=(COEFS, INTERCEPTS),
+        validation=(X, Y, Y * 0.0 + 1),
     )
     assert result.n_iter == 2
     assert result.status == "max_iter"
@@ -631,6 +638,8 @@ def test_core_options_of_wrong_type(options):
         ("momentum", 1.0, r"momentum must be in the interval \[0, 1\), got 1"),
         ("tol", np.nan, "tol must be at least 0, got NaN"),
         ("n_iter_no_change", 0, "n_iter_no_change must be at least 1, got 0"),
+        ("max_time", 0.0, "max_time must be None or above 0, got 0"),
+        ("merit", "good", "merit must be one of score, loss, own, got .good."),
         ("total_weight", 0.0, "total_weight must be finite and above 0, got 0"),
         ("total_weight", np.inf, "total_weight must be finite and above 0, got inf"),
         ("total_weight", np.nan, "total_weight must be finite and above 0, got NaN"),
@@ -717,15 +726,33 @@ def test_core_start_of_another_network():
 @pytest.mark.parametrize(
     ("validation", "error", "match"),
     [
-        ((X[:, :2], Y), ValueError, r"X_val has shape \[20, 2\], expected 3 columns"),
-        ((np.ones((4, 7)), Y[:4]), ValueError, r"X_val has shape \[4, 7\], expected 3"),
-        ((X, Y[:3]), ValueError, r"shape \[3\], expected one target for each of 20"),
-        ((X[:0], Y[:0]), ValueError, "at least one sample"),
-        ((X, Y + 9), ValueError, "class index 9 at row 0"),
-        ((X * np.nan, Y), ValueError, "contains NaN"),
-        ((X.astype(np.float32), Y), TypeError, "X_val must be .* the precision of X"),
-        ((X, Y.astype(int)), TypeError, "y_val must be"),
-        ((X,), ValueError, "tuple of length 2"),
+        (
+            (X[:, :2], Y, None),
+            ValueError,
+            r"X_val has shape \[20, 2\], expected 3 columns",
+        ),
+        (
+            (np.ones((4, 7)), Y[:4], None),
+            ValueError,
+            r"X_val has shape \[4, 7\], expected 3",
+        ),
+        (
+            (X, Y[:3], None),
+            ValueError,
+            r"shape \[3\], expected one target for each of 20",
+        ),
+        ((X[:0], Y[:0], None), ValueError, "at least one sample"),
+        ((X, Y + 9, None), ValueError, "class index 9 at row 0"),
+        ((X * np.nan, Y, None), ValueError, "contains NaN"),
+        (
+            (X.astype(np.float32), Y, None),
+            TypeError,
+            "X_val must be .* the precision of X",
+        ),
+        ((X, Y.astype(int), None), TypeError, "y_val must be"),
+        ((X, Y), ValueError, "tuple of length 3"),
+        ((X, Y, [1.0]), TypeError, "sample_weight_val must be"),
+        ((X, Y, np.ones(3)), ValueError, "one weight a sample"),
         (X, TypeError, "tuple"),
     ],
 )
@@ -736,6 +763,14 @@ def test_core_validation(validation, error, match):
 def test_core_callback_that_cannot_be_called():
     core_refuses(TypeError, "'int' object is not callable", core_fit, callback=3)
     core_refuses(TypeError, "argument", core_fit, callback=lambda: None)
+
+
+def test_core_scorer_that_cannot_be_called():
+    own = {"options": {**OPTIONS, "merit": "own"}, "validation": (X, Y, None)}
+    core_refuses(TypeError, "'int' object is not callable", core_fit, scorer=3, **own)
+    core_refuses(
+        TypeError, "must be real number", core_fit, scorer=lambda weights: "x", **own
+    )
 
 
 def test_core_decision_function_of_nothing():

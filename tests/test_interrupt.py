@@ -232,11 +232,13 @@ def test_callback_hears_of_every_pass(iris):
         y.astype(np.uint32),
         3,
         options,
-        validation=(X[:30], y[:30].astype(np.uint32)),
+        validation=(X[:30], y[:30].astype(np.uint32), None),
         callback=lambda *report: reports.append(report),
     )
-    passes, losses, scores, seconds = zip(*reports, strict=True)
+    passes, losses, scores, seconds, planned, weights = zip(*reports, strict=True)
     assert passes == (1, 2, 3, 4)
+    assert set(planned) == {4}
+    assert set(weights) == {None}
     assert list(losses) == result.loss_curve
     assert list(scores) == result.validation_scores
     assert list(seconds) == sorted(seconds)

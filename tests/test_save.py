@@ -483,6 +483,7 @@ BAD = {
     "names": (attribute("feature_names_in_", ["a"]), "are not 3 strings"),
     "numbers": (attribute("feature_names_in_", [1, 2, 3]), "are not 3 strings"),
     "passes": (attribute("n_iter_", "3"), "n_iter_ cannot be '3'"),
+    "status": (attribute("status_", "done"), "status_ cannot be 'done'"),
     "loss": (attribute("loss_", None), "loss_ cannot be None"),
     "history": (attribute("history_", [1]), r"history_ has the names \[1\]"),
     "no history": (attribute("history_", ["no"]), "'history_.no' is missing"),

@@ -11,6 +11,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -20,9 +21,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from liftnet import _core, _export, _start
+from liftnet import _core, _export, _start, _validation
 from liftnet._html import NetworkHTMLMixin
 from liftnet._threads import n_threads, physical_memory
+from liftnet._validation import ValidationSet
 
 
 def _in_64_bits(value):
@@ -89,6 +91,9 @@ class LiftedMLPBase(
         "verbose": ["verbose"],
         # Checked against the data.
         "init": "no_validation",
+        # Names are checked by scikit-learn.
+        "scoring": [None, str, callable],
+        "max_time": [None, Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -121,6 +126,8 @@ class LiftedMLPBase(
         diagnostics=False,
         learn_activation=False,
         init=None,
+        scoring=None,
+        max_time=None,
         dropout=0.0,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -150,6 +157,8 @@ class LiftedMLPBase(
         self.diagnostics = diagnostics
         self.learn_activation = learn_activation
         self.init = init
+        self.scoring = scoring
+        self.max_time = max_time
         self.dropout = dropout
 
     def _layer_sizes(self):
@@ -258,6 +267,9 @@ class LiftedMLPBase(
             "momentum": self.momentum,
             "tol": self.tol,
             "n_iter_no_change": _in_64_bits(self.n_iter_no_change),
+            "early_stopping": bool(self.early_stopping),
+            "merit": _validation.merit(self.scoring),
+            "max_time": None if self.max_time is None else float(self.max_time),
             "seed": int(rng.randint(np.iinfo(np.int32).max)),
             "n_threads": n_threads(self.n_jobs),
             "memory_limit": physical_memory(),
@@ -284,11 +296,11 @@ class LiftedMLPBase(
             )
         return (aligned, *checked[1:]) if isinstance(checked, tuple) else aligned
 
-    def _fit_or_restore(self, X, y, sample_weight):
+    def _fit_or_restore(self, X, y, sample_weight, given=None):
         """Fit; a failed fit leaves an earlier one as it was."""
         fitted = vars(self).copy()
         try:
-            return self._fit(X, y, sample_weight)
+            return self._fit(X, y, sample_weight, given)
         except BaseException:
             vars(self).clear()
             vars(self).update(fitted)
@@ -350,8 +362,9 @@ class LiftedMLPBase(
             stratify=stratify,
             random_state=self.random_state,
         )
-        weight = None if sample_weight is None else parts[4]
-        return parts[0], parts[2], weight, (parts[1], parts[3])
+        weight, weight_val = (None, None) if sample_weight is None else parts[4:]
+        validation = ValidationSet(parts[1], parts[3], weight_val)
+        return parts[0], parts[2], weight, validation
 
     def _train(self, X, y, n_outputs, loss, sample_weight, validation, start, unit=1.0):
         """Call the core and keep its record; attributes change only on success.
@@ -365,6 +378,12 @@ class LiftedMLPBase(
         options = self._options(loss, total_weight)
         chosen = options["activation"]
         activations = chosen if start is None else start.activations
+        self.n_outputs_ = n_outputs  # which scorers need
+        scorer = None
+        if isinstance(self.scoring, str) and self.scoring != "loss":
+            check_scoring(self, self.scoring)  # a wrong name, even if it is not used
+        if validation is not None and options["merit"] == "own":
+            scorer = _validation.PassScorer(self, validation)
         result = _core.fit(
             X,
             y,
@@ -374,6 +393,7 @@ class LiftedMLPBase(
             start=None if start is None else (start.coefs, start.intercepts),
             validation=validation,
             callback=self._print_pass if self.verbose else None,
+            scorer=scorer,
         )
         self.coefs_ = result.coefs
         self.activations_ = result.activations
@@ -385,15 +405,22 @@ class LiftedMLPBase(
         self.n_iter_ = result.n_iter
         self.n_components_ = result.n_components
         self.n_layers_ = len(result.coefs) + 1
-        self.n_outputs_ = n_outputs
+        self.status_ = result.status
         if validation is not None:
             self.validation_scores_ = result.validation_scores
             self.best_validation_score_ = max(result.validation_scores, default=np.nan)
-            self.best_loss_ = None
         else:
             self.validation_scores_ = None
             self.best_validation_score_ = None
-            self.best_loss_ = min(result.loss_curve, default=np.nan)
+        chosen = validation is not None and self.early_stopping
+        self.best_loss_ = None if chosen else min(result.loss_curve, default=np.nan)
+        if result.status == "max_time":
+            warnings.warn(
+                f"Training ended after {result.n_iter} passes because max_time="
+                f"{self.max_time} seconds were up.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         if result.status == "interrupted":
             warnings.warn(
                 "Training interrupted by user; the model is the one of that moment.",
@@ -402,7 +429,7 @@ class LiftedMLPBase(
             )
 
     @staticmethod
-    def _print_pass(iteration, loss, validation_score, seconds):
+    def _print_pass(iteration, loss, validation_score, seconds, passes, weights):
         line = f"Iteration {iteration}, loss = {loss:.8f}"
         if validation_score is not None:
             line += f", validation score = {validation_score:.6f}"

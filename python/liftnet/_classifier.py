@@ -8,9 +8,9 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from liftnet import _labels
+from liftnet import _labels, _validation
 from liftnet._base import LiftedMLPBase
 
 
@@ -135,8 +135,11 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     n_iter_no_change : int, default=10
         Passes in a row without improvement after which training stops.
     early_stopping : bool, default=False
-        Set ``validation_fraction`` of the data aside (stratified), stop on its
-        accuracy, and keep the weights of the best pass.
+        Watch the validation score (see ``scoring``) on ``X_val``, or without it on
+        ``validation_fraction`` of the data, set aside (stratified). After
+        ``n_iter_no_change`` passes that did not better it by ``tol``, the step falls to
+        0 within as many passes more. The weights are those of the best pass, of equally
+        good ones the last.
     validation_fraction : float, default=0.1
         Share of the data set aside for early stopping, in (0, 1).
     warm_start : bool, default=False
@@ -192,6 +195,16 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         weight, n_samples / (n_classes * count), in which a sample counts by its
         ``sample_weight``. A class of weight 0 stays in ``classes_`` but its samples are
         left out.
+    scoring : str, callable or None, default=None
+        What the validation score is, more is better: the accuracy, by default (None);
+        "loss", minus the loss of the network; or any of scikit-learn's scorers, a name
+        or ``scorer(estimator, X, y)``, which is called after every pass with an
+        estimator that has the weights of that pass, and with ``sample_weight`` where
+        there is one for the validation data.
+    max_time : float or None, default=None
+        Seconds that training may take. A run that would take longer is shortened as it
+        goes, so that the step reaches 0 when the time is up (the batch solver begins no
+        further sweep), and warns. Such a run depends on the speed of the machine.
     dropout : float or sequence of float, default=0.0
         Share of the hidden units that is left out, drawn anew for every sample and
         step of the stochastic solver: one rate in [0, 1) for all hidden layers, or one
@@ -227,7 +240,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Loss of each pass.
     history_ : dict of str to list of float
         The record of the run, one value a pass: "loss" of the network, "score" on the
-        training data (accuracy, or minus the loss), with early stopping
+        training data (accuracy, or minus the loss), with validation data
         "validation_loss" and "validation_score", the "learning_rate" and the "seconds"
         since the start. The batch solver adds the lifted "objective" with its terms
         "lifted_loss", "penalty" and "divergence_1", "divergence_2", ... (mean D of each
@@ -242,11 +255,15 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         "input_noise" is its radius in each pass, but validation meets all of it. The
         objective of the batch solver never rises once the noise is full.
     validation_scores_ : list of float or None
-        Accuracy on the held-out data after each pass, with early stopping.
+        Score on the validation data after each pass (see ``scoring``), where there are
+        any.
     best_validation_score_ : float or None
-        The best of them; the weights are those of that pass.
+        The best of them; with early stopping the weights are those of that pass.
     n_iter_ : int
         Passes begun.
+    status_ : str
+        Why training ended: "max_iter", "converged" (no improvement, or an optimum),
+        "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it).
     n_components_ : int
         Directions of the inputs in which the first layer was trained.
     n_features_in_ : int
@@ -316,6 +333,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         learn_activation=False,
         init=None,
         class_weight=None,
+        scoring=None,
+        max_time=None,
         dropout=0.0,
         label_smoothing=0.0,
     ):
@@ -347,13 +366,24 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             diagnostics=diagnostics,
             learn_activation=learn_activation,
             init=init,
+            scoring=scoring,
+            max_time=max_time,
             dropout=dropout,
         )
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train the network.
 
         Parameters
@@ -365,6 +395,15 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             Class labels, two classes or more.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, 0 or more. A weight of 0 removes a sample.
+        X_val : array-like of shape (n_val_samples, n_features), default=None
+            Validation inputs of your own, scored after every pass. With
+            ``early_stopping=True`` they take the place of the share of ``X`` that would
+            be set aside, and all of ``X`` is trained on; otherwise they are only
+            watched, and the network is the same without them.
+        y_val : array-like of shape (n_val_samples,), default=None
+            Their targets; required with ``X_val``.
+        sample_weight_val : array-like of shape (n_val_samples,), default=None
+            Weights of the validation samples in the score, 0 or more.
 
         Returns
         -------
@@ -382,10 +421,11 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         -----
         Ctrl-C stops within a batch, warns, and leaves the model of that moment.
         """
+        given = _validation.together(X_val, y_val, sample_weight_val)
         _refuse_mixed_labels(y)
-        return self._fit_or_restore(X, y, sample_weight)
+        return self._fit_or_restore(X, y, sample_weight, given)
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, given=None):
         X, y = self._validate_X(X, reset=True, y=y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
@@ -410,8 +450,11 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             weights = _labels.weigh_classes(self.class_weight, y, sample_weight)
             X, target, sample_weight, more = self._drop_weightless(X, target, weights)
             unit *= more
+        self.out_activation_ = loss
         validation = None
-        if self.early_stopping:
+        if given is not None:
+            validation = self._validation_set(*given, X.dtype)
+        elif self.early_stopping:
             X, target, sample_weight, validation = self._hold_out(
                 X, target, sample_weight, stratify=target
             )
@@ -425,8 +468,29 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             start,
             unit,
         )
-        self.out_activation_ = loss
         return self
+
+    def _validation_set(self, X_val, y_val, sample_weight_val, dtype):
+        """Check the user's validation data; their classes must be known."""
+        X_val = _validation.checked_inputs(self, X_val, dtype)
+        _refuse_mixed_labels(y_val, "y_val")
+        y_val = column_or_1d(y_val, warn=True)
+        check_consistent_length(X_val, y_val)
+        text = [labels.dtype.kind in "OUS" for labels in (y_val, self.classes_)]
+        # NumPy would compare numbers with words as words.
+        known = () if text[0] != text[1] else self.classes_
+        unknown = np.setdiff1d(y_val, known)
+        if unknown.size:
+            raise ValueError(
+                f"y_val has classes that y does not have: {unknown.tolist()}, but "
+                f"classes_ is {self.classes_.tolist()}"
+            )
+        target = np.searchsorted(self.classes_, y_val).astype(np.uint32)
+        weight = _validation.checked_weights(sample_weight_val, X_val)
+        return _validation.ValidationSet(X_val, target, weight)
+
+    def _targets_for_scorer(self, target):
+        return self.classes_[target]
 
     def _start_for(self, classes, X):
         """Weights of the previous fit, if its classes were these."""
@@ -509,7 +573,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         return log_softmax(logits, axis=1)
 
 
-def _refuse_mixed_labels(y):
+def _refuse_mixed_labels(y, name="y"):
     """Refuse strings beside numbers before NumPy makes strings of both."""
     dtype = getattr(y, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind != "O":
@@ -521,6 +585,6 @@ def _refuse_mixed_labels(y):
     if len(kinds) > 1:
         kinds = sorted({type(value).__name__ for value in values})
         raise ValueError(
-            f"y has labels of mixed type ({', '.join(kinds)}); use only strings or "
-            "only numbers"
+            f"{name} has labels of mixed type ({', '.join(kinds)}); use only strings "
+            "or only numbers"
         )

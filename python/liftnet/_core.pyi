@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
+# coefs, intercepts, activations
+_Weights = tuple[list[_Floats], list[_Floats], list[str]]
 
 @type_check_only
 class Options(TypedDict):
@@ -53,6 +55,9 @@ class Options(TypedDict):
     momentum: float
     tol: float
     n_iter_no_change: int
+    early_stopping: bool
+    merit: str
+    max_time: float | None
     seed: int
     n_threads: int
     memory_limit: int | None
@@ -109,12 +114,19 @@ def fit(
     *,
     sample_weight: _Floats | None = None,
     start: tuple[Sequence[_Floats], Sequence[_Floats]] | None = None,
-    validation: tuple[_Floats, NDArray[np.uint32] | _Floats] | None = None,
-    callback: Callable[[int, float, float | None, float], Any] | None = None,
+    validation: tuple[_Floats, NDArray[np.uint32] | _Floats, _Floats | None]
+    | None = None,
+    callback: Callable[[int, float, float | None, float, int, _Weights | None], Any]
+    | None = None,
+    with_weights: bool = False,
+    scorer: Callable[[_Weights], float] | None = None,
 ) -> FitResult:
-    """Train by stochastic lifted block-coordinate descent.
+    """Train by lifted block-coordinate descent.
 
-    ``callback(pass, loss, validation_score, seconds)`` is called after every pass.
+    ``callback(pass, loss, validation_score, seconds, passes, weights)`` is called after
+    every pass, with the number of passes that the run will have and, if
+    ``with_weights``, the weights; the run ends there when it returns true. With the
+    merit "own", ``scorer`` gets the weights after every pass and returns the score.
     """
 
 def decision_function(

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from liftnet import _core
+from liftnet import _core, _validation
 from liftnet._base import LiftedMLPBase
 
 
@@ -130,8 +130,11 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
     n_iter_no_change : int, default=10
         Passes in a row without improvement after which training stops.
     early_stopping : bool, default=False
-        Set ``validation_fraction`` of the data aside, stop on minus the loss there,
-        and keep the weights of the best pass.
+        Watch the validation score (see ``scoring``) on ``X_val``, or without it on
+        ``validation_fraction`` of the data, set aside. After ``n_iter_no_change``
+        passes that did not better it by ``tol``, the step falls to 0 within as many
+        passes more. The weights are those of the best pass, of equally good ones the
+        last.
     validation_fraction : float, default=0.1
         Share of the data set aside for early stopping, in (0, 1).
     warm_start : bool, default=False
@@ -180,6 +183,16 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         state dict, of tensors or arrays ("0.weight", "0.bias", ...). Sizes and
         activations must be those of ``hidden_layer_sizes`` and ``activation``. With
         ``warm_start`` only the first fit starts there.
+    scoring : str, callable or None, default=None
+        What the validation score is, more is better: minus the loss of the network, for
+        scaled targets, by default (None, or "loss"); or any of scikit-learn's scorers,
+        a name or ``scorer(estimator, X, y)``, which is called after every pass with an
+        estimator that has the weights of that pass, and with ``sample_weight`` where
+        there is one for the validation data.
+    max_time : float or None, default=None
+        Seconds that training may take. A run that would take longer is shortened as it
+        goes, so that the step reaches 0 when the time is up (the batch solver begins no
+        further sweep), and warns. Such a run depends on the speed of the machine.
     dropout : float or sequence of float, default=0.0
         Share of the hidden units that is left out, drawn anew for every sample and
         step of the stochastic solver: one rate in [0, 1) for all hidden layers, or one
@@ -207,7 +220,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Loss of each pass.
     history_ : dict of str to list of float
         The record of the run, one value a pass: "loss" of the network, "score" on the
-        training data (accuracy, or minus the loss), with early stopping
+        training data (accuracy, or minus the loss), with validation data
         "validation_loss" and "validation_score", the "learning_rate" and the "seconds"
         since the start. The batch solver adds the lifted "objective" with its terms
         "lifted_loss", "penalty" and "divergence_1", "divergence_2", ... (mean D of each
@@ -222,11 +235,15 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         "input_noise" is its radius in each pass, but validation meets all of it. The
         objective of the batch solver never rises once the noise is full.
     validation_scores_ : list of float or None
-        Minus the loss on the held-out data after each pass, with early stopping.
+        Score on the validation data after each pass (see ``scoring``), where there are
+        any.
     best_validation_score_ : float or None
-        The best of them; the weights are those of that pass.
+        The best of them; with early stopping the weights are those of that pass.
     n_iter_ : int
         Passes begun.
+    status_ : str
+        Why training ended: "max_iter", "converged" (no improvement, or an optimum),
+        "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it).
     n_components_ : int
         Directions of the inputs in which the first layer was trained.
     n_features_in_ : int
@@ -296,6 +313,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         diagnostics=False,
         learn_activation=False,
         init=None,
+        scoring=None,
+        max_time=None,
         dropout=0.0,
     ):
         super().__init__(
@@ -326,6 +345,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             diagnostics=diagnostics,
             learn_activation=learn_activation,
             init=init,
+            scoring=scoring,
+            max_time=max_time,
             dropout=dropout,
         )
         self.loss = loss
@@ -336,7 +357,16 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train the network.
 
         Parameters
@@ -348,6 +378,15 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             Targets. 0 or more for the Poisson loss, and not all 0.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, 0 or more. A weight of 0 removes a sample.
+        X_val : array-like of shape (n_val_samples, n_features), default=None
+            Validation inputs of your own, scored after every pass. With
+            ``early_stopping=True`` they take the place of the share of ``X`` that would
+            be set aside, and all of ``X`` is trained on; otherwise they are only
+            watched, and the network is the same without them.
+        y_val : array-like of shape (n_val_samples[, n_outputs]), default=None
+            Their targets; required with ``X_val``.
+        sample_weight_val : array-like of shape (n_val_samples,), default=None
+            Weights of the validation samples in the score, 0 or more.
 
         Returns
         -------
@@ -365,9 +404,10 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         -----
         Ctrl-C stops within a batch, warns, and leaves the model of that moment.
         """
-        return self._fit_or_restore(X, y, sample_weight)
+        given = _validation.together(X_val, y_val, sample_weight_val)
+        return self._fit_or_restore(X, y, sample_weight, given)
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, given=None):
         out_activation = _core.inverse_link(self.loss)
         if issparse(y):
             raise TypeError(
@@ -381,16 +421,39 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         start = self._start_for(n_outputs, X) if self.warm_start else None
         if start is None:
             start = self._given(X, n_outputs, out_activation)
+        self.out_activation_ = out_activation
         validation = None
-        if self.early_stopping:
+        if given is not None:
+            validation = self._validation_set(*given, n_outputs, X.dtype)
+        elif self.early_stopping:
             X, target, sample_weight, validation = self._hold_out(
                 X, target, sample_weight
             )
         self._train(
             X, target, n_outputs, self.loss, sample_weight, validation, start, unit
         )
-        self.out_activation_ = out_activation
         return self
+
+    def _validation_set(self, X_val, y_val, sample_weight_val, n_outputs, dtype):
+        """Check the user's validation data; targets must be as those of the fit."""
+        X_val = _validation.checked_inputs(self, X_val, dtype)
+        y_val = check_array(
+            y_val, ensure_2d=False, dtype="numeric", input_name="y_val", estimator=self
+        )
+        check_consistent_length(X_val, y_val)
+        try:
+            target = self._targets(y_val, dtype)
+        except ValueError as error:
+            raise ValueError(f"y_val: {error}") from error
+        if target.shape[1] != n_outputs:
+            raise ValueError(
+                f"y_val must have {n_outputs} columns, as y has, got {target.shape[1]}"
+            )
+        weight = _validation.checked_weights(sample_weight_val, X_val)
+        return _validation.ValidationSet(X_val, target, weight)
+
+    def _targets_for_scorer(self, target):
+        return target[:, 0] if target.shape[1] == 1 else target
 
     def _targets(self, y, dtype):
         """Targets of shape (n_samples, n_outputs), in the domain of the loss."""

@@ -35,6 +35,9 @@ _NUMBERS = {
     "best_validation_score_": float,
 }
 
+# Reasons for the end of a fit.
+_STATUSES = ("max_iter", "converged", "max_time", "interrupted", "callback")
+
 # Lists of numbers of the record, arrays in the file.
 _CURVES = ("loss_curve_", "validation_scores_")
 
@@ -152,7 +155,7 @@ def _record(estimator):
     names = ("activations_", "_chosen_activations", "out_activation_", "n_features_in_")
     attributes = {
         name: _plain(getattr(estimator, name))
-        for name in (*names, *_NUMBERS)
+        for name in (*names, *_NUMBERS, "status_")
         if hasattr(estimator, name)
     }
     for name in _CURVES:
@@ -428,6 +431,10 @@ def _restore_fit(estimator, attributes, arrays):
             elif type(value) is not kind:
                 raise ValueError(f"{name} cannot be {_short(value)}")
             setattr(estimator, name, value)
+    if "status_" in attributes:
+        estimator.status_ = _get(attributes, "status_", str)
+        if estimator.status_ not in _STATUSES:
+            raise ValueError(f"status_ cannot be {_short(estimator.status_)}")
     for name in _CURVES:
         if name in arrays:
             setattr(estimator, name, arrays[name].tolist())

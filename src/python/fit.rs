@@ -1,19 +1,21 @@
 //! `fit`: from Python's arrays and options to a solved problem and back.
 
 use super::arrays::{Inputs, activations, into_lists, matrix, network, vector};
-use super::runner;
+use super::runner::{self, Listeners};
 use crate::activation::Divergence;
 use crate::error::{Error, Result};
 use crate::loss::{LossKind, Targets};
 use crate::penalty::PenaltyKind;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::solver::{PassReport, Solution, Status, batch, stochastic, with_standard_targets};
-use crate::spec::{Components, Scaling, Solver, Spec};
+use crate::solver::{Solution, Status, batch, stochastic, with_standard_targets};
+use crate::spec::{Components, Merit, Scaling, Solver, Spec};
 use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+
+const SAME: &str = "a 1-d array of the precision of X";
 
 /// The options as Python gives them; `None` is an automatic choice.
 #[derive(FromPyObject)]
@@ -42,6 +44,9 @@ pub struct PySpec {
     momentum: f64,
     tol: f64,
     n_iter_no_change: usize,
+    early_stopping: bool,
+    merit: String,
+    max_time: Option<f64>,
     seed: u64,
     n_threads: usize,
     memory_limit: Option<u64>,
@@ -99,6 +104,9 @@ impl PySpec {
             momentum: self.momentum,
             tol: self.tol,
             n_iter_no_change: self.n_iter_no_change,
+            early_stopping: self.early_stopping,
+            merit: Merit::parse(&self.merit)?,
+            max_time: self.max_time,
             seed: self.seed,
             threads: self.n_threads,
             memory_limit: self.memory_limit,
@@ -124,7 +132,10 @@ pub struct FitResult {
 }
 
 #[pyfunction]
-#[pyo3(signature = (x, y, n_outputs, options, *, sample_weight=None, start=None, validation=None, callback=None))]
+#[pyo3(signature = (
+    x, y, n_outputs, options, *, sample_weight=None, start=None, validation=None, callback=None,
+    with_weights=false, scorer=None
+))]
 #[allow(clippy::too_many_arguments)] // one for each of Python's
 pub fn fit<'py>(
     x: &Bound<'py, PyAny>,
@@ -133,11 +144,14 @@ pub fn fit<'py>(
     options: &Bound<'py, PyDict>,
     sample_weight: Option<Bound<'py, PyAny>>,
     start: Option<Weights<'py>>,
-    validation: Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>,
-    callback: Option<Bound<'py, PyAny>>,
+    validation: Option<Validation<'py>>,
+    callback: Option<Py<PyAny>>,
+    with_weights: bool,
+    scorer: Option<Py<PyAny>>,
 ) -> PyResult<FitResult> {
     let spec = options.extract::<PySpec>()?.spec()?;
-    let request = Request { y, n_outputs, spec, sample_weight, start, validation, callback };
+    let listeners = Listeners { callback, with_weights, scorer };
+    let request = Request { y, n_outputs, spec, sample_weight, start, validation, listeners };
     match Inputs::borrow("X", x)? {
         Inputs::F32(array) => request.fit(x.py(), &array),
         Inputs::F64(array) => request.fit(x.py(), &array),
@@ -147,6 +161,9 @@ pub fn fit<'py>(
 /// coefs and intercepts.
 type Weights<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>);
 
+/// Inputs, targets, sample weights.
+type Validation<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
+
 /// All but X, of whose precision the rest must be.
 struct Request<'py> {
     y: Bound<'py, PyAny>,
@@ -154,50 +171,47 @@ struct Request<'py> {
     spec: Spec,
     sample_weight: Option<Bound<'py, PyAny>>,
     start: Option<Weights<'py>>,
-    validation: Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>,
-    callback: Option<Bound<'py, PyAny>>,
+    validation: Option<Validation<'py>>,
+    listeners: Listeners,
 }
 
 impl<'py> Request<'py> {
     fn fit<T: Real + Element>(self, py: Python<'py>, x: &PyReadonlyArray2<'py, T>) -> PyResult<FitResult> {
-        let Self { y, n_outputs, spec, sample_weight, start, validation, callback } = self;
+        let Self { y, n_outputs, spec, sample_weight, start, validation, listeners } = self;
         let (loss, threads) = (spec.loss, spec.threads);
         let x = x.as_array();
         let y = BorrowedTargets::<T>::borrow("y", &y, loss)?;
         let targets = y.view()?;
-        let sample_weight = sample_weight
-            .map(|weights| vector::<T>("sample_weight", &weights, "a 1-d array of the precision of X"))
-            .transpose()?;
+        let sample_weight =
+            sample_weight.map(|weights| vector::<T>("sample_weight", &weights, SAME)).transpose()?;
         let weights = sample_weight.as_ref().map(|weights| weights.as_array());
         let start = start
             .map(|(coefs, intercepts)| network::<T>(&coefs, &intercepts, &spec.activations))
             .transpose()?;
         let held_out = validation
-            .map(|(x, y)| {
-                Ok::<_, PyErr>((matrix::<T>("X_val", &x)?, BorrowedTargets::<T>::borrow("y_val", &y, loss)?))
+            .map(|(x, y, weights)| {
+                let weights = weights.map(|weights| vector::<T>("sample_weight_val", &weights, SAME));
+                let y = BorrowedTargets::<T>::borrow("y_val", &y, loss)?;
+                Ok::<_, PyErr>((matrix::<T>("X_val", &x)?, y, weights.transpose()?))
             })
             .transpose()?;
         let held_out = match &held_out {
-            Some((x, y)) => Some((x.as_array(), y.view()?)),
+            Some((x, y, weights)) => {
+                Some((x.as_array(), y.view()?, weights.as_ref().map(|weights| weights.as_array())))
+            }
             None => None,
         };
-        let callback = callback.map(Bound::unbind);
-        let on_pass = move |py: Python<'_>, report: &PassReport| match &callback {
-            Some(call) => call
-                .call1(py, (report.pass, report.loss, report.validation_score, report.seconds))
-                .map(|_| ()),
-            None => Ok(()),
-        };
-        let (solution, exception) = runner::run(py, threads, on_pass, |control| {
+        let (solution, exception) = runner::run(py, threads, &listeners, |control| {
             let problem = Problem::new(x, targets, weights, n_outputs, loss)?;
             let options = spec.check(x.nrows(), x.ncols())?;
-            if let Some((x_val, _)) = &held_out
+            if let Some((x_val, ..)) = &held_out
                 && x_val.ncols() != x.ncols()
             {
                 let (got, expected) = (x_val.shape().to_vec(), format!("{} columns, as X has", x.ncols()));
                 return Err(Error::Shape { argument: "X_val".into(), got, expected });
             }
-            let held_out = held_out.map(|(x, y)| Problem::new(x, y, None, n_outputs, loss)).transpose()?;
+            let held_out =
+                held_out.map(|(x, y, weights)| Problem::new(x, y, weights, n_outputs, loss)).transpose()?;
             let (start, held_out) = (start.as_ref(), held_out.as_ref());
             with_standard_targets(&problem, &options, start, held_out, |problem, options, start, held_out| {
                 match options.solver {

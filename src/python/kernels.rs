@@ -14,7 +14,6 @@ use crate::kernel::smooth_regression::{Affine, SmoothRegression};
 use crate::kernel::{Report, Stopping};
 use crate::loss::{LossKind, Targets};
 use crate::real::Real;
-use crate::solver::Control;
 use ndarray::{Array1, Array2, ArrayView2, CowArray};
 use numpy::{Element, IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyTypeError;
@@ -47,9 +46,9 @@ impl PyEffort {
         let (tol, max_iter) = (self.tol, self.max_iter);
         let work = |bridge: &mut runner::Bridge<'_>| {
             let bridge = &*bridge;
-            kernel(Stopping { tol, max_iter, interrupted: &|| bridge.stop_requested() })
+            kernel(Stopping { tol, max_iter, interrupted: &|| bridge.is_interrupted() })
         };
-        let (result, exception) = runner::run(py, self.n_threads, |_, _| Ok(()), work)?;
+        let (result, exception) = runner::run(py, self.n_threads, &runner::Listeners::default(), work)?;
         exception.map_or(Ok(result), Err)
     }
 }

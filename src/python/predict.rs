@@ -40,7 +40,7 @@ fn logits<'py, T: Real + Element>(
     let work = size.saturating_mul(x.nrows());
     let logits = if n_threads > 1 && work >= WORTH_SHARING {
         let run = |_: &mut runner::Bridge<'_>| network.decision_function(x, Threads::All);
-        let (logits, exception) = runner::run(py, n_threads, |_, _| Ok(()), run)?;
+        let (logits, exception) = runner::run(py, n_threads, &runner::Listeners::default(), run)?;
         exception.map_or(Ok(logits), Err)?
     } else {
         py.detach(|| network.decision_function(x, Threads::One))?

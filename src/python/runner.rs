@@ -4,12 +4,17 @@
 //! process never inherits a pool whose threads did not survive the fork.
 //!
 //! Work runs on a thread of the pool, while the calling thread, the only one on which Python
-//! handles signals, waits for reports and looks for Ctrl-C.
+//! handles signals, calls the listeners when the work asks for it and looks for Ctrl-C.
 
+use super::arrays::into_lists;
 use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::real::Real;
 use crate::solver::{Control, PassReport};
+use numpy::Element;
 use pyo3::prelude::*;
 use std::any::Any;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,30 +24,90 @@ use std::time::Duration;
 /// How often the calling thread looks for signals.
 const POLL: Duration = Duration::from_millis(20);
 
+/// Python functions that hear of a fit.
+#[derive(Default)]
+pub struct Listeners {
+    /// Called after every pass; ends the fit there when it returns true.
+    pub callback: Option<Py<PyAny>>,
+    /// Whether it gets the weights.
+    pub with_weights: bool,
+    /// Called with the weights of every pass; returns their score on the validation data.
+    pub scorer: Option<Py<PyAny>>,
+}
+
+/// What the solver has the calling thread do.
+type Job<'a> = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send + 'a>;
+
 /// The solver's end of the line.
 pub struct Bridge<'a> {
-    reports: Sender<PassReport>,
+    jobs: Sender<Job<'a>>,
     stop: &'a AtomicBool,
+    listeners: &'a Listeners,
 }
 
-impl Control for Bridge<'_> {
-    fn stop_requested(&self) -> bool {
+impl<'a> Bridge<'a> {
+    /// Whether an exception has come.
+    pub fn is_interrupted(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
-    fn pass_done(&mut self, report: &PassReport) {
-        // A receiver that is gone has stopped listening; the fit goes on.
-        let _ = self.reports.send(*report);
+
+    /// Asks the calling thread and waits for the answer; `None` after an exception.
+    fn ask<R: Send + 'a>(&self, question: impl FnOnce(Python<'_>) -> PyResult<R> + Send + 'a) -> Option<R> {
+        let (sender, answer) = channel();
+        let job: Job<'a> = Box::new(move |py| {
+            // The solver waits for it, unless it panicked.
+            let _ = sender.send(question(py)?);
+            Ok(())
+        });
+        self.jobs.send(job).ok()?;
+        answer.recv().ok()
     }
 }
 
-/// Runs `work` on a new pool, without the interpreter; `on_pass` runs with it after every pass.
+impl<T: Real + Element> Control<T> for Bridge<'_> {
+    fn stop_requested(&self) -> bool {
+        self.is_interrupted()
+    }
+
+    fn pass_done(
+        &mut self,
+        report: &PassReport,
+        network: &dyn Fn() -> Result<Network<T>>,
+    ) -> ControlFlow<()> {
+        let Some(callback) = &self.listeners.callback else { return ControlFlow::Continue(()) };
+        let (report, network) = (*report, self.listeners.with_weights.then(network));
+        let stop = self.ask(move |py| {
+            let PassReport { pass, passes, loss, validation_score, seconds } = report;
+            let weights = network.transpose()?.map(|network| weights(py, network)).transpose()?;
+            let answer = callback.call1(py, (pass, loss, validation_score, seconds, passes, weights))?;
+            answer.is_truthy(py)
+        });
+        if stop.unwrap_or(true) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn score(&mut self, network: Network<T>) -> Option<f64> {
+        let scorer = self.listeners.scorer.as_ref()?;
+        self.ask(move |py| scorer.call1(py, (weights(py, network)?,))?.extract(py))
+    }
+}
+
+/// coefs, intercepts, activations.
+type Weights = (Py<PyAny>, Py<PyAny>, Vec<String>);
+
+fn weights<T: Real + Element>(py: Python<'_>, network: Network<T>) -> PyResult<Weights> {
+    let activations = network.activations.iter().map(ToString::to_string).collect();
+    let (coefs, intercepts) = into_lists(py, network)?;
+    Ok((coefs.into_any(), intercepts.into_any(), activations))
+}
+
+/// Runs `work` on a new pool, without the interpreter; `listeners` run with it, on this thread.
 ///
-/// The first exception of a signal handler or of `on_pass` stops the work and is returned beside
+/// The first exception of a signal handler or of a listener stops the work and is returned beside
 /// its result.
 pub fn run<R: Send>(
     py: Python<'_>,
     threads: usize,
-    on_pass: impl Fn(Python<'_>, &PassReport) -> PyResult<()> + Sync,
+    listeners: &Listeners,
     work: impl FnOnce(&mut Bridge<'_>) -> Result<R> + Send,
 ) -> PyResult<(R, Option<PyErr>)> {
     py.detach(|| {
@@ -53,10 +118,10 @@ pub fn run<R: Send>(
             .map_err(|error| Error::Internal(format!("cannot start {threads} threads: {error}")))?;
         let stop = AtomicBool::new(false);
         let outcome = Mutex::new(Err(Error::Internal("the solver ended without a result".into())));
-        let (reports, inbox) = channel();
+        let (jobs, inbox) = channel::<Job<'_>>();
         let mut exception = None;
         pool.in_place_scope(|scope| {
-            let mut bridge = Bridge { reports, stop: &stop };
+            let mut bridge = Bridge { jobs, stop: &stop, listeners };
             let outcome = &outcome;
             scope.spawn(move |_| {
                 let result = catch_unwind(AssertUnwindSafe(|| work(&mut bridge)))
@@ -67,9 +132,9 @@ pub fn run<R: Send>(
             });
             loop {
                 let answer = match inbox.recv_timeout(POLL) {
-                    // Reports that were on their way when an exception came.
+                    // Dropped: who asked hears of that.
                     Ok(_) if exception.is_some() => continue,
-                    Ok(report) => Python::attach(|py| py.check_signals().and_then(|()| on_pass(py, &report))),
+                    Ok(job) => Python::attach(|py| py.check_signals().and_then(|()| job(py))),
                     Err(RecvTimeoutError::Timeout) => Python::attach(|py| py.check_signals()),
                     Err(RecvTimeoutError::Disconnected) => break,
                 };

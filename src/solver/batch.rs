@@ -26,15 +26,16 @@
 //! activations are held back in the same way, and move with W in it.
 
 use super::control::{Control, PassReport, Status};
+use super::deadline::Deadline;
 use super::descent::{Descent, Step};
-use super::held_out::HeldOut;
+use super::held_out::{HeldOut, Verdict};
 use super::history::History;
 use super::memory::{check_memory, spare_memory};
 use super::noise::InputNoise;
 use super::output_block::{Ending, keep_below_constant};
-use super::pass::{Batch, Data, Totals};
+use super::pass::{Batch, Data};
 use super::progress::Progress;
-use super::start::{fold, start};
+use super::start::{finish, fold, start};
 use super::stochastic::Solution;
 use crate::error::Result;
 use crate::network::Network;
@@ -48,7 +49,8 @@ use std::time::Instant;
 /// Trains a network on `problem`, from `network` or from random weights, with all samples in each
 /// sweep.
 ///
-/// With `validation`, the weights of the sweep with the best mean score on it are kept.
+/// With `validation` and early stopping, the weights of the sweep with the best score on it are kept.
+/// With a limit of time, no sweep begins after it.
 /// `loss_curve` is the plain network's loss with its penalty; the lifted objective and its terms
 /// are in `history`. Runs on the threads of the current rayon pool; the same seed gives the same
 /// bits for every number of them.
@@ -60,7 +62,7 @@ pub fn batch<T: Real>(
     options: &Options,
     network: Option<&Network<T>>,
     validation: Option<&Problem<'_, T>>,
-    control: &mut (impl Control + ?Sized),
+    control: &mut (impl Control<T> + ?Sized),
 ) -> Result<Solution<T>> {
     let clock = Instant::now();
     check_memory(problem, options)?;
@@ -68,7 +70,7 @@ pub fn batch<T: Real>(
     let (map, layers) = start(problem, options, network, &mut rng)?;
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
-    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x())));
+    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options.merit));
     let noise = InputNoise::new(&map, options);
     let mut forward = Batch::new(&layers, options).with_noise(noise.clone());
     let growth = if network.is_none() { options.max_iter / 2 } else { 0 };
@@ -77,8 +79,13 @@ pub fn batch<T: Real>(
     let mut history = History::default();
     let mut status = Status::MaxIter;
     let mut sweep = 0;
+    let deadline = Deadline::new(clock, options.max_time);
 
     while sweep < options.max_iter {
+        if sweep > 0 && deadline.is_over() {
+            status = Status::MaxTime;
+            break;
+        }
         if control.stop_requested() {
             status = Status::Interrupted;
             break;
@@ -87,32 +94,50 @@ pub fn batch<T: Real>(
         let growing = descent.grow_noise(options)?;
         let step = descent.sweep(options, &mut history)?;
         forward.activations.restore(descent.lifted.activations.kinds());
-        let held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut forward, &descent.layers));
-        let score = held.map(Totals::mean_score);
+        let kinds = descent.lifted.activations.kinds().to_vec();
+        let network = |layers: &[_]| finish(layers, &kinds, &map, options);
+        let mut held = None;
+        if let Some(held_out) = &held_out {
+            let made = || network(&descent.layers);
+            held = held_out.judge(&mut forward, &descent.layers, made, control)?;
+            if held.is_none() {
+                status = Status::Interrupted;
+                break;
+            }
+        }
+        let score = held.map(|held: Verdict| held.score);
         let loss = descent.plain_loss();
         let seconds = clock.elapsed().as_secs_f64();
         descent.record(&mut history, step, held, seconds);
-        control.pass_done(&PassReport { pass: sweep, loss, validation_score: score, seconds });
         // A change of the logarithm is a relative change.
-        let merit = score.unwrap_or(-descent.objective.max(f64::MIN_POSITIVE).ln());
+        let merit = -descent.objective.max(f64::MIN_POSITIVE).ln();
         if growing {
             // The problem itself still changes, so no lack of improvement counts.
             progress.record(&descent.layers, &descent.lifted.activations, loss, score);
-            continue;
+        } else {
+            let stalled = progress.note(&descent.layers, &descent.lifted.activations, loss, score, merit);
+            if stalled || step == Step::Stationary || descent.residual <= options.tol {
+                status = Status::Converged;
+            }
         }
-        let stalled = progress.note(&descent.layers, &descent.lifted.activations, loss, score, merit);
-        if stalled || step == Step::Stationary || descent.residual <= options.tol {
-            status = Status::Converged;
+        let report =
+            PassReport { pass: sweep, passes: options.max_iter, loss, validation_score: score, seconds };
+        let asked = control.pass_done(&report, &|| network(&descent.layers)).is_break();
+        if status == Status::Converged {
+            break;
+        }
+        if asked && sweep < options.max_iter {
+            status = Status::Callback;
             break;
         }
     }
 
     let (mut layers, mut activations) = (descent.layers, descent.lifted.activations);
     progress.restore_best(&mut layers, &mut activations);
-    let held_out = held_out.as_ref().map(HeldOut::data);
+    let held_out = held_out.as_ref().filter(|_| options.early_stopping).map(HeldOut::data);
     let ending = Ending { status, running: None, held_out, memory: spare_memory(problem, options) };
     let end = keep_below_constant(&mut layers, &activations, data, options, &ending)?;
-    if let Some((loss, score)) = end.filter(|_| validation.is_none()) {
+    if let Some((loss, score)) = end.filter(|_| held_out.is_none()) {
         // The record of the last sweep tells of the network itself.
         history.amend("loss", loss);
         history.amend("score", score);

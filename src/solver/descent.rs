@@ -3,11 +3,12 @@
 //! [`Descent::sweep`] is one round of the loop in `batch.rs`: a joint step of weights and lifted
 //! variables where that lowers the objective, block by block otherwise.
 
+use super::held_out::Verdict;
 use super::history::History;
 use super::layers::Layer;
 use super::lifted::{Lifted, Terms};
 use super::noise::InputNoise;
-use super::pass::{Data, Totals};
+use super::pass::Data;
 use crate::activation::ActivationKind;
 use crate::error::Result;
 use crate::linalg::{Threads, singular_values};
@@ -411,14 +412,14 @@ impl<'a, 't, T: Real> Descent<'a, 't, T> {
     }
 
     /// Appends the sweep's columns.
-    pub fn record(&self, history: &mut History, step: Step, held: Option<Totals>, seconds: f64) {
+    pub fn record(&self, history: &mut History, step: Step, held: Option<Verdict>, seconds: f64) {
         let terms = &self.terms;
         terms.record(history, self.objective, self.penalty, self.residual);
         history.push("loss", terms.plain_loss);
         history.push("score", terms.score);
         if let Some(held) = held {
-            history.push("validation_loss", held.mean_loss());
-            history.push("validation_score", held.mean_score());
+            history.push("validation_loss", held.loss);
+            history.push("validation_score", held.score);
         }
         history.push("learning_rate", if step == Step::Joint { self.rate } else { 0.0 });
         self.lifted.activations.record(history);

@@ -1,9 +1,13 @@
 //! Validation data in mapped coordinates.
 
+use super::control::Control;
 use super::layers::Layer;
 use super::pass::{Batch, Data, Totals};
+use crate::error::Result;
+use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
+use crate::spec::Merit;
 use ndarray::Array2;
 
 /// A validation set, and all its rows.
@@ -11,16 +15,42 @@ pub(super) struct HeldOut<'a, 'p, T> {
     problem: &'a Problem<'p, T>,
     inputs: Array2<T>,
     rows: Vec<usize>,
+    merit: Merit,
+}
+
+/// What validation data say of a network.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verdict {
+    pub loss: f64,
+    /// The merit that was chosen.
+    pub score: f64,
 }
 
 impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
-    pub fn new(problem: &'a Problem<'p, T>, inputs: Array2<T>) -> Self {
-        Self { problem, inputs, rows: (0..problem.n_samples()).collect() }
+    pub fn new(problem: &'a Problem<'p, T>, inputs: Array2<T>, merit: Merit) -> Self {
+        Self { problem, inputs, rows: (0..problem.n_samples()).collect(), merit }
     }
 
-    /// Loss and score of the network that these layers are.
-    pub fn evaluate(&self, batch: &mut Batch<T>, layers: &[Layer<T>]) -> Totals {
-        batch.evaluate(layers, self.data(), &self.rows)
+    /// Of the network that these layers are, which `network` makes; `None` when the caller has no
+    /// score of it.
+    pub fn judge(
+        &self,
+        batch: &mut Batch<T>,
+        layers: &[Layer<T>],
+        network: impl FnOnce() -> Result<Network<T>>,
+        control: &mut (impl Control<T> + ?Sized),
+    ) -> Result<Option<Verdict>> {
+        let totals: Totals = batch.evaluate(layers, self.data(), &self.rows);
+        let loss = totals.mean_loss();
+        let score = match self.merit {
+            Merit::Score => totals.mean_score(),
+            Merit::Loss => -loss,
+            Merit::Own => match control.score(network()?) {
+                Some(score) => score,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Verdict { loss, score }))
     }
 
     pub fn data(&self) -> Data<'_, 'p, T> {

@@ -7,6 +7,7 @@ mod activations;
 mod batch;
 mod control;
 mod covariance;
+mod deadline;
 mod descent;
 mod diagnosis;
 mod dropout;

@@ -112,6 +112,11 @@ impl<T: Real> Batch<T> {
         self.noise.as_ref().map(|noise| share * noise.radius())
     }
 
+    /// Whether gradients are those of thinned networks.
+    pub fn thins(&self) -> bool {
+        self.chunks.iter().any(|chunk| chunk.dropout.is_some())
+    }
+
     pub fn threads(&self) -> Threads {
         self.threads
     }

@@ -14,6 +14,8 @@ pub(super) struct Progress<T> {
     pub validation_scores: Vec<f64>,
     tol: f64,
     patience: usize,
+    /// Whether validation data choose the weights.
+    choosing: bool,
     best: f64,
     idle: usize,
     stalled: bool,
@@ -28,6 +30,7 @@ impl<T: Real> Progress<T> {
             validation_scores: Vec::new(),
             tol: options.tol,
             patience: options.n_iter_no_change,
+            choosing: options.early_stopping,
             best: f64::NEG_INFINITY,
             idle: 0,
             stalled: false,
@@ -36,8 +39,8 @@ impl<T: Real> Progress<T> {
         }
     }
 
-    /// Notes a pass; `merit`, larger is better, is what should improve. True at the first pass that
-    /// ends `n_iter_no_change` passes without improvement by `tol`.
+    /// Notes a pass; `score`, if validation data choose, or `merit` is what should improve, larger is
+    /// better. True at the first pass that ends `n_iter_no_change` passes without improvement by `tol`.
     pub fn note(
         &mut self,
         layers: &[Layer<T>],
@@ -47,6 +50,7 @@ impl<T: Real> Progress<T> {
         merit: f64,
     ) -> bool {
         self.record(layers, activations, loss, score);
+        let merit = score.filter(|_| self.choosing).unwrap_or(merit);
         if merit > self.best + self.tol {
             self.best = merit;
             self.idle = 0;
@@ -70,7 +74,7 @@ impl<T: Real> Progress<T> {
         if let Some(score) = score {
             self.validation_scores.push(score);
             // Of equal scores the later wins: its rate was smaller.
-            if score >= self.best_score {
+            if self.choosing && score >= self.best_score {
                 self.best_score = score;
                 let weights = layers.iter().map(|layer| layer.weights.clone()).collect();
                 self.best_point = Some((weights, activations.kinds().to_vec()));

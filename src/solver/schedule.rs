@@ -21,6 +21,8 @@ pub(super) struct Schedule {
     from: f64,
     start: usize,
     end: usize,
+    /// The end that the run has without a limit of time.
+    planned: usize,
     next_refresh: usize,
     /// Steps over which sets that are not convex are tightened, and noise grows.
     ramp: usize,
@@ -37,6 +39,7 @@ impl Schedule {
             from: 1.0,
             start: 0,
             end: steps_per_pass * options.max_iter,
+            planned: steps_per_pass * options.max_iter,
             next_refresh: 0,
             ramp: steps_per_pass * options.max_iter / 2,
         }
@@ -91,9 +94,35 @@ impl Schedule {
     /// Lets the rate fall to 0 within `passes` passes, if it would not sooner.
     pub fn wind_down(&mut self, passes: usize) {
         let end = self.step + passes * self.steps_per_pass;
+        self.planned = self.planned.min(end);
         if end < self.end {
             (self.from, self.start, self.end) = (self.level(), self.step, end);
         }
+    }
+
+    /// Lets the rate fall to 0 within `steps` steps where the run would take longer; the last call
+    /// counts.
+    pub fn end_within(&mut self, steps: usize) {
+        let end = self.planned.min(self.step.saturating_add(steps));
+        if end != self.end {
+            (self.from, self.start, self.end) = (self.level(), self.step, end);
+            self.ramp = self.ramp.min(end / 2);
+        }
+    }
+
+    /// Whether a limit of time ends the run before all of its steps.
+    pub fn is_cut_short(&self) -> bool {
+        self.end < self.planned
+    }
+
+    /// Steps made.
+    pub fn steps(&self) -> usize {
+        self.step
+    }
+
+    /// Passes of the whole run as it is planned now.
+    pub fn passes(&self) -> usize {
+        self.end.div_ceil(self.steps_per_pass)
     }
 
     /// True when the rate has reached 0.

@@ -119,6 +119,40 @@ fn check<T: Real>(network: &Network<T>, problem: &Problem<'_, T>, options: &Opti
     })
 }
 
+/// The network for raw inputs and the caller's targets: what would be returned of these layers.
+///
+/// # Errors
+/// As [`fold`].
+pub(super) fn finish<T: Real>(
+    layers: &[Layer<T>],
+    activations: &[ActivationKind],
+    map: &InputMap<T>,
+    options: &Options,
+) -> Result<Network<T>> {
+    in_target_units(fold(layers, activations, map, options)?, options)
+}
+
+/// Takes outputs for standardised targets to those of the caller's, by the gains and offsets of the
+/// options, if there are any.
+///
+/// # Errors
+/// [`Error::Factorisation`] when LAPACK fails in a projection.
+pub(super) fn in_target_units<T: Real>(mut network: Network<T>, options: &Options) -> Result<Network<T>> {
+    let (Some(gains), Some(offsets)) = (&options.output_gains, &options.output_offsets) else {
+        return Ok(network);
+    };
+    network.map_outputs(gains.iter().copied().zip(offsets.iter().copied()));
+    let penalty = options.penalties.last().and_then(|kind| kind.make::<T>(None, None));
+    if let (Some(mut set), Some(coef)) = (penalty, network.coefs.last_mut())
+        && set.is_constraint()
+        && set.is_elementwise()
+    {
+        // The rounding must not leave the bounds.
+        set.prox(1.0, coef.view_mut())?;
+    }
+    Ok(network)
+}
+
 /// The network for raw inputs, which keeps the constraints on single weights to the last bit.
 ///
 /// # Errors

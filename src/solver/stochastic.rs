@@ -18,8 +18,9 @@
 //! the Gram matrices of the layers' inputs (Benzing 2022); finite λ never asks for φ′.
 
 use super::control::{Control, PassReport, Status};
+use super::deadline::Deadline;
 use super::diagnosis::Diagnosis;
-use super::held_out::HeldOut;
+use super::held_out::{HeldOut, Verdict};
 use super::history::History;
 use super::layers::Layer;
 use super::memory::{check_memory, spare_memory};
@@ -29,7 +30,7 @@ use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::safeguard::Safeguard;
 use super::schedule::Schedule;
-use super::start::{fold, start};
+use super::start::{finish, fold, start};
 use crate::error::Result;
 use crate::network::Network;
 use crate::problem::Problem;
@@ -73,7 +74,8 @@ pub struct Solution<T> {
 
 /// Trains a network on `problem`, from `network` or from random weights.
 ///
-/// With `validation`, the weights of the pass with the best mean score on it are kept. Runs on the
+/// With `validation` and early stopping, the weights of the pass with the best score on it are kept.
+/// With a limit of time, the rate falls to 0 by its end. Runs on the
 /// threads of the current rayon pool; the same seed gives the same bits for every number of them.
 ///
 /// # Errors
@@ -85,7 +87,7 @@ pub fn stochastic<T: Real>(
     options: &Options,
     network: Option<&Network<T>>,
     validation: Option<&Problem<'_, T>>,
-    control: &mut (impl Control + ?Sized),
+    control: &mut (impl Control<T> + ?Sized),
 ) -> Result<Solution<T>> {
     let clock = Instant::now();
     check_memory(problem, options)?;
@@ -93,7 +95,7 @@ pub fn stochastic<T: Real>(
     let (map, mut layers) = start(problem, options, network, &mut rng)?;
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
-    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x())));
+    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options.merit));
     let noise = InputNoise::new(&map, options);
     let mut batch = Batch::new(&layers, options).with_noise(noise.clone()).with_dropout(&layers, options);
     let mut order: Vec<usize> = (0..problem.n_samples()).collect();
@@ -115,6 +117,7 @@ pub fn stochastic<T: Real>(
     let mut noise_radius = None;
     let mut status = Status::MaxIter;
     let mut pass = 0;
+    let deadline = Deadline::new(clock, options.max_time);
 
     'training: while !schedule.finished() {
         pass += 1;
@@ -124,6 +127,12 @@ pub fn stochastic<T: Real>(
             if control.stop_requested() {
                 status = Status::Interrupted;
                 break 'training;
+            }
+            if let Some(steps) = deadline.steps_left(schedule.steps()) {
+                schedule.end_within(steps);
+                if schedule.finished() {
+                    break;
+                }
             }
             if schedule.refresh_due() {
                 batch.refresh_metrics(&mut layers, data, &order[..metric_rows], options)?;
@@ -139,30 +148,54 @@ pub fn stochastic<T: Real>(
             *half = half.plus(part);
             schedule.advance();
         }
-        // The first half of a pass may still hold the transient of a start.
-        if !safeguard.keep(&layers, &batch.activations, late) {
+        let totals = early.plus(late);
+        if batch.thins() {
+            // Thinned networks may long be worse than a constant where the whole one is good.
+            let whole = batch.evaluate(&layers, data, &order[..metric_rows]);
+            late = if whole.mean_loss() < late.mean_loss() { whole } else { late };
+        }
+        if totals.rows == 0 {
+            pass -= 1;
+            break;
+        }
+        if totals.rows < order.len() {
+            // A part of a pass, at the end of the time, is no measure of the rate.
+            safeguard.drop_non_finite(&mut layers, &mut batch.activations);
+        } else if !safeguard.keep(&layers, &batch.activations, late) {
+            // The first half of a pass may still hold the transient of a start.
             safeguard.recover(&mut layers, &mut batch.activations, &mut schedule, pass)?;
         }
-        let mut loss = early.plus(late).mean_loss();
+        let mut loss = totals.mean_loss();
         for layer in &mut layers {
             loss += layer.penalty(options.ridge, batch.threads())?;
         }
-        let held;
         let tightness = schedule.tightness();
-        if tightness < 1.0 {
-            // Scored, and kept, as the run would leave it; the problem itself still changes, so no
-            // lack of improvement counts.
+        let ends = if tightness < 1.0 {
             let ends = layers.iter_mut().map(|layer| layer.projected(tightness));
-            let ends = ends.collect::<Result<Vec<_>>>()?;
-            held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut batch, &ends));
-            progress.record(&ends, &batch.activations, loss, held.map(Totals::mean_score));
+            Some(ends.collect::<Result<Vec<_>>>()?)
         } else {
-            held = held_out.as_ref().map(|held_out| held_out.evaluate(&mut batch, &layers));
-            let score = held.map(Totals::mean_score);
-            // An early end is a finished end: the rate is let down to 0.
-            if progress.note(&layers, &batch.activations, loss, score, score.unwrap_or(-loss)) {
-                schedule.wind_down(options.n_iter_no_change);
+            None
+        };
+        // Scored, and kept, as the run would leave it.
+        let ends = ends.as_deref();
+        let kinds = batch.activations.kinds().to_vec();
+        let network = |layers: &[Layer<T>]| finish(ends.unwrap_or(layers), &kinds, &map, options);
+        let mut held = None;
+        if let Some(held_out) = &held_out {
+            let made = || network(&layers);
+            held = held_out.judge(&mut batch, ends.unwrap_or(&layers), made, control)?;
+            if held.is_none() {
+                status = Status::Interrupted;
+                break;
             }
+        }
+        let score = held.map(|held: Verdict| held.score);
+        if let Some(ends) = ends {
+            // The problem itself still changes, so no lack of improvement counts.
+            progress.record(ends, &batch.activations, loss, score);
+        } else if progress.note(&layers, &batch.activations, loss, score, -loss) {
+            // An early end is a finished end: the rate is let down to 0.
+            schedule.wind_down(options.n_iter_no_change);
         }
         if let Some(diagnosis) = &diagnosis {
             let activations = batch.activations.kinds().to_vec();
@@ -171,10 +204,10 @@ pub fn stochastic<T: Real>(
         }
         let seconds = clock.elapsed().as_secs_f64();
         history.push("loss", loss);
-        history.push("score", early.plus(late).mean_score());
+        history.push("score", totals.mean_score());
         if let Some(held) = held {
-            history.push("validation_loss", held.mean_loss());
-            history.push("validation_score", held.mean_score());
+            history.push("validation_loss", held.loss);
+            history.push("validation_score", held.score);
         }
         history.push("learning_rate", schedule.rate());
         batch.activations.record(&mut history);
@@ -182,14 +215,21 @@ pub fn stochastic<T: Real>(
             history.push("input_noise", radius);
         }
         history.push("seconds", seconds);
-        let validation_score = held.map(Totals::mean_score);
-        control.pass_done(&PassReport { pass, loss, validation_score, seconds });
+        let passes = schedule.passes().max(pass);
+        let report = PassReport { pass, passes, loss, validation_score: score, seconds };
+        let ended = schedule.finished();
+        if control.pass_done(&report, &|| network(&layers)).is_break() && !ended {
+            status = Status::Callback;
+            break;
+        }
     }
 
     if status == Status::Interrupted {
         safeguard.drop_non_finite(&mut layers, &mut batch.activations);
-    } else if progress.converged() {
+    } else if status == Status::MaxIter && progress.converged() {
         status = Status::Converged;
+    } else if status == Status::MaxIter && schedule.is_cut_short() {
+        status = Status::MaxTime;
     }
     progress.restore_best(&mut layers, &mut batch.activations);
     for layer in &mut layers {
@@ -198,11 +238,12 @@ pub fn stochastic<T: Real>(
         layer.project()?;
     }
     // The last pass tells nothing of a network from before or after its end.
-    let ended = validation.is_none() && matches!(status, Status::MaxIter | Status::Converged);
+    let held_out = held_out.as_ref().filter(|_| options.early_stopping).map(HeldOut::data);
+    let ended = held_out.is_none() && matches!(status, Status::MaxIter | Status::Converged);
     let ending = Ending {
         status,
         running: progress.loss_curve.last().copied().filter(|_| ended),
-        held_out: held_out.as_ref().map(HeldOut::data),
+        held_out,
         memory: spare_memory(problem, options),
     };
     keep_below_constant(&mut layers, &batch.activations, data, options, &ending)?;

@@ -15,6 +15,7 @@
 //! folded into the last layer: networks take and give targets in their own units. All in double
 //! precision, relative to the largest target, so that no square leaves the range.
 
+use super::start::in_target_units;
 use super::stochastic::Solution;
 use crate::error::{Error, Result};
 use crate::loss::{LossKind, Targets};
@@ -73,15 +74,7 @@ impl TargetMap {
     }
 
     fn change<T: Real>(&self, mut network: Network<T>, map: impl Fn(&Column) -> (f64, f64)) -> Network<T> {
-        let Network { coefs, intercepts, .. } = &mut network;
-        if let (Some(coef), Some(intercept)) = (coefs.last_mut(), intercepts.last_mut()) {
-            let columns = coef.columns_mut().into_iter().zip(intercept).zip(&self.columns);
-            for ((mut weights, intercept), column) in columns {
-                let (gain, offset) = map(column);
-                weights.map_inplace(|w| *w = T::of(gain * w.f64()));
-                *intercept = T::of(gain * intercept.f64() + offset);
-            }
-        }
+        network.map_outputs(self.columns.iter().map(map));
         network
     }
 }
@@ -203,7 +196,8 @@ pub fn with_standard_targets<T: Real>(
         return solve(problem, options, start, validation);
     };
     let gains = map.columns.iter().map(|column| column.gain).collect();
-    let options = Options { output_gains: Some(gains), ..options.clone() };
+    let offsets = map.columns.iter().map(|column| column.offset).collect();
+    let options = Options { output_gains: Some(gains), output_offsets: Some(offsets), ..options.clone() };
     let standard = |problem: &Problem<'_, T>| match problem.targets() {
         Targets::Values(values) => map.apply(*values),
         Targets::Classes(_) => Array2::zeros((0, 0)),
@@ -216,14 +210,6 @@ pub fn with_standard_targets<T: Real>(
         .map(|(validation, y_val)| validation.with_targets(Targets::Values(y_val.view())));
     let start = start.map(|network| map.unfold(network.clone()));
     let solution = solve(&problem, &options, start.as_ref(), validation.as_ref())?;
-    let mut network = map.fold(solution.network);
-    let penalty = options.penalties.last().and_then(|kind| kind.make::<T>(None, None));
-    if let (Some(mut set), Some(coef)) = (penalty, network.coefs.last_mut())
-        && set.is_constraint()
-        && set.is_elementwise()
-    {
-        // The rounding of the fold must not leave the bounds.
-        set.prox(1.0, coef.view_mut())?;
-    }
+    let network = in_target_units(solution.network, &options)?;
     Ok(Solution { network, ..solution })
 }

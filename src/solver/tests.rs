@@ -20,7 +20,7 @@ use crate::linalg::leading_eigen;
 use crate::loss::{LossKind, Targets};
 use crate::penalty::PenaltyKind;
 use crate::real::Real;
-use crate::spec::{Components, Options, Scaling, Solver, Spec};
+use crate::spec::{Components, Merit, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -85,6 +85,9 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         momentum: 0.9,
         tol: 0.0,
         n_iter_no_change: 10,
+        early_stopping: true,
+        merit: Merit::Score,
+        max_time: None,
         seed: 0,
         threads: 1,
         input_noise: 0.0,
