@@ -44,7 +44,7 @@ demo: $(STAMPS)/build
 test: lint test-rust test-python test-wheel
 
 docs: $(STAMPS)/build
-	MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # Those that need MNIST say so where it is missing, and the others go on.
 bench: $(STAMPS)/build

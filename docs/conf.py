@@ -7,6 +7,8 @@ from pathlib import Path
 import liftnet
 
 HERE = Path(__file__).parent
+# A backend set for scripts would keep pictures out of the notebooks.
+os.environ.pop("MPLBACKEND", None)
 
 project = "liftnet"
 author = "the liftnet developers"

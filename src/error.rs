@@ -80,12 +80,14 @@ pub enum Error {
         classes: usize,
     },
     /// A target is outside the domain of the loss.
-    #[error("y holds {got} at row {row}, expected values of at least 0 for the {loss} loss")]
+    #[error("y holds {got} at row {row}, expected {allowed} for the {loss} loss")]
     Domain {
         /// Row of the first offending target.
         row: usize,
         /// The target given.
         got: f64,
+        /// What its targets can be.
+        allowed: &'static str,
         /// The loss.
         loss: &'static str,
     },

@@ -24,6 +24,7 @@
 //! ├─ penalty             value and prox of each penalty on weights, or of a set of them
 //! ├─ spec                what a user chooses → checked options, defaults with their rationale
 //! ├─ kernel              one convex sub-problem a file: matrices in, matrix out
+//! ├─ rows                inputs, dense or sparse
 //! ├─ problem             borrowed, checked data
 //! ├─ solver              the algorithm, and what it is made of
 //! ├─ network             forward passes from weights alone
@@ -65,5 +66,6 @@ pub mod problem;
 #[cfg(feature = "python")]
 mod python;
 pub mod real;
+pub mod rows;
 pub mod solver;
 pub mod spec;

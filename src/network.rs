@@ -4,7 +4,8 @@ use crate::activation::ActivationKind;
 use crate::error::{Error, Result};
 use crate::linalg::{Threads, product};
 use crate::real::Real;
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
+use crate::rows::Rows;
+use ndarray::{Array1, Array2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
 /// Weights in scikit-learn's layout: `coefs[l]` is `(n_in, n_out)`, `intercepts[l]` is `(n_out,)`.
@@ -71,35 +72,42 @@ impl<T: Real> Network<T> {
         Ok(())
     }
 
-    /// Logits, `(n_samples, n_outputs)`, of inputs `(n_samples, n_features)` in any layout.
+    /// Logits, `(n_samples, n_outputs)`, of inputs `(n_samples, n_features)`, dense in any layout or sparse.
     ///
     /// # Errors
     /// As [`Network::check`].
-    pub fn decision_function(&self, x: ArrayView2<'_, T>, threads: Threads) -> Result<Array2<T>> {
+    pub fn decision_function<'x>(&self, x: impl Into<Rows<'x, T>>, threads: Threads) -> Result<Array2<T>> {
         const ROWS: usize = 256;
+        let x = x.into();
         self.check(x.ncols())?;
         let n_outputs = self.intercepts.last().map_or(0, Array1::len);
         let mut logits = Array2::zeros((x.nrows(), n_outputs));
-        let rows = x.axis_chunks_iter(Axis(0), ROWS);
         let out = logits.axis_chunks_iter_mut(Axis(0), ROWS);
+        let forward = |(chunk, out): (usize, ArrayViewMut2<'_, T>)| self.forward(x, chunk * ROWS, out);
         match threads {
-            Threads::One => rows.zip(out).for_each(|(x, out)| self.forward(x, out)),
-            Threads::All => rows.into_par_iter().zip(out).for_each(|(x, out)| self.forward(x, out)),
+            Threads::One => out.into_iter().enumerate().for_each(forward),
+            Threads::All => out.into_par_iter().enumerate().for_each(forward),
         }
         Ok(logits)
     }
 
-    fn forward(&self, x: ArrayView2<'_, T>, mut logits: ArrayViewMut2<'_, T>) {
+    /// Logits of as many rows as `logits` has, from row `start` on.
+    fn forward(&self, x: Rows<'_, T>, start: usize, mut logits: ArrayViewMut2<'_, T>) {
+        let rows = start..start + logits.nrows();
+        // z ← the layer's inputs times its weights; those of the first layer are the rows.
+        let times = |hidden: &Option<Array2<T>>, coef: &Array2<T>, z: ArrayViewMut2<'_, T>| match hidden {
+            Some(hidden) => product(T::one(), hidden.view(), coef.view(), T::zero(), z, Threads::One),
+            None => x.times(rows.clone(), coef.view(), z),
+        };
         let last = self.coefs.len() - 1;
         let mut hidden: Option<Array2<T>> = None;
         for (l, (coef, intercept)) in self.coefs.iter().zip(&self.intercepts).enumerate() {
-            let input = hidden.as_ref().map_or(x, |h| h.view());
             if l == last {
-                product(T::one(), input, coef.view(), T::zero(), logits.view_mut(), Threads::One);
+                times(&hidden, coef, logits.view_mut());
                 logits += intercept;
             } else {
-                let mut z = Array2::zeros((x.nrows(), coef.ncols()));
-                product(T::one(), input, coef.view(), T::zero(), z.view_mut(), Threads::One);
+                let mut z = Array2::zeros((logits.nrows(), coef.ncols()));
+                times(&hidden, coef, z.view_mut());
                 z += intercept;
                 let mut h = Array2::zeros(z.raw_dim());
                 let phi = self.activations[l].make::<T>();

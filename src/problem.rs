@@ -4,13 +4,13 @@ use crate::error::{Error, Result};
 use crate::linalg::Threads;
 use crate::loss::{LossKind, Targets};
 use crate::real::Real;
-use ndarray::{Array1, ArrayView1, ArrayView2, Axis, s};
-use rayon::prelude::*;
+use crate::rows::{Rows, first_non_finite};
+use ndarray::{Array1, ArrayView1, ArrayView2};
 
 /// Inputs, targets and sample weights that fit together.
 #[derive(Debug)]
 pub struct Problem<'a, T> {
-    x: ArrayView2<'a, T>,
+    x: Rows<'a, T>,
     targets: Targets<'a, T>,
     weights: Option<Array1<T>>,
     n_outputs: usize,
@@ -19,18 +19,19 @@ pub struct Problem<'a, T> {
 impl<'a, T: Real> Problem<'a, T> {
     /// Checks shapes, finiteness and labels; scales the sample weights to mean 1.
     ///
-    /// `x` is `(n_samples, n_features)` in any layout, `weights` is `(n_samples,)`.
+    /// `x` is `(n_samples, n_features)`, dense in any layout or sparse, `weights` is `(n_samples,)`.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NonFinite`], [`Error::Labels`], [`Error::Domain`],
     /// [`Error::Parameter`].
     pub fn new(
-        x: ArrayView2<'a, T>,
+        x: impl Into<Rows<'a, T>>,
         targets: Targets<'a, T>,
         weights: Option<ArrayView1<'a, T>>,
         n_outputs: usize,
         loss: LossKind,
     ) -> Result<Self> {
+        let x = x.into();
         let (n, d) = x.dim();
         if n == 0 || d == 0 {
             return Err(shape("X", &[n, d], "at least one sample and one feature".into()));
@@ -38,8 +39,8 @@ impl<'a, T: Real> Problem<'a, T> {
         if targets.len() != n {
             return Err(shape("y", &[targets.len()], format!("one target for each of {n} samples")));
         }
-        if let Some((row, column)) = first_non_finite(x, Threads::All) {
-            return Err(non_finite("X", vec![row, column], x[[row, column]]));
+        if let Some((row, column, value)) = x.first_non_finite(Threads::All) {
+            return Err(non_finite("X", vec![row, column], value));
         }
         check_targets(&targets, n_outputs, loss)?;
         let weights = weights.map(|weights| mean_one(weights, n)).transpose()?;
@@ -51,12 +52,12 @@ impl<'a, T: Real> Problem<'a, T> {
     where
         'a: 'b,
     {
-        Problem { x: self.x, targets, weights: self.weights.clone(), n_outputs: self.n_outputs }
+        Problem { x: self.x.reborrow(), targets, weights: self.weights.clone(), n_outputs: self.n_outputs }
     }
 
     /// Inputs, `(n_samples, n_features)`.
-    pub fn x(&self) -> ArrayView2<'a, T> {
-        self.x
+    pub fn x(&self) -> Rows<'_, T> {
+        self.x.reborrow()
     }
 
     /// Targets, one per sample.
@@ -93,38 +94,6 @@ impl<'a, T: Real> Problem<'a, T> {
     }
 }
 
-/// Row and column of the first NaN or infinity, in row order.
-pub fn first_non_finite<T: Real>(x: ArrayView2<'_, T>, threads: Threads) -> Option<(usize, usize)> {
-    const ROWS: usize = 1024;
-    let chunks = x.axis_chunks_iter(Axis(0), ROWS);
-    // v·0 is NaN for NaN and ±∞ alone, and a sum cannot lose a NaN.
-    let is_bad = |chunk: ArrayView2<'_, T>| match chunk.as_slice_memory_order() {
-        Some(values) => sum_of_zeros(values) != T::zero(),
-        None => chunk.iter().any(|v| !v.is_finite()),
-    };
-    let bad = match threads {
-        Threads::One => chunks.into_iter().position(is_bad),
-        Threads::All => chunks.into_par_iter().position_first(is_bad),
-    }?;
-    let start = bad * ROWS;
-    let (index, _) =
-        x.slice(s![start.., ..]).indexed_iter().find(|(_, v)| !v.is_finite()).map(|(i, v)| (i, *v))?;
-    Some((start + index.0, index.1))
-}
-
-fn sum_of_zeros<T: Real>(values: &[T]) -> T {
-    const LANES: usize = 16;
-    let mut sums = [T::zero(); LANES];
-    let blocks = values.chunks_exact(LANES);
-    let tail: T = blocks.remainder().iter().map(|&v| v * T::zero()).sum();
-    for block in blocks {
-        for (sum, &v) in sums.iter_mut().zip(block) {
-            *sum += v * T::zero();
-        }
-    }
-    sums.into_iter().sum::<T>() + tail
-}
-
 fn check_targets<T: Real>(targets: &Targets<'_, T>, n_outputs: usize, loss: LossKind) -> Result<()> {
     let outputs = |holds: bool, allowed: &'static str| {
         if holds {
@@ -156,12 +125,12 @@ fn check_targets<T: Real>(targets: &Targets<'_, T>, n_outputs: usize, loss: Loss
         (_, Targets::Classes(_)) => Err(Error::Parameter {
             name: "y",
             got: "class indices".into(),
-            allowed: format!("real values for the {} loss", loss.name()).into(),
+            allowed: format!("a matrix of values for the {} loss", loss.name()).into(),
         }),
     }
 }
 
-/// Checks that real targets are in the domain of the loss.
+/// Checks that values are in the domain of the loss.
 ///
 /// # Errors
 /// [`Error::NonFinite`], [`Error::Domain`].
@@ -169,8 +138,10 @@ pub fn check_values<T: Real>(y: ArrayView2<'_, T>, loss: LossKind) -> Result<()>
     if let Some((row, column)) = first_non_finite(y, Threads::One) {
         return Err(non_finite("y", vec![row, column], y[[row, column]]));
     }
-    match y.indexed_iter().find(|(_, value)| loss == LossKind::Poisson && **value < T::zero()) {
-        Some(((row, _), value)) => Err(Error::Domain { row, got: value.f64(), loss: loss.name() }),
+    match y.indexed_iter().find(|(_, value)| !loss.allows(**value)) {
+        Some(((row, _), value)) => {
+            Err(Error::Domain { row, got: value.f64(), allowed: loss.domain(), loss: loss.name() })
+        }
         None => Ok(()),
     }
 }

@@ -502,7 +502,7 @@ pub fn auto_max_iter(n: usize) -> usize {
 pub fn auto_learning_rate(batch_size: usize, loss: LossKind) -> f64 {
     let rate = (0.3 * (batch_size as f64 / 32.0).powf(0.75)).min(3.0);
     match loss {
-        LossKind::Softmax { .. } | LossKind::Logistic { .. } => rate,
+        LossKind::Softmax { .. } | LossKind::Logistic { .. } | LossKind::Multilabel { .. } => rate,
         LossKind::Squared | LossKind::Huber { .. } => 0.5 * rate,
         // Its gradient does not fade near the target, so that noise does not average out.
         LossKind::Absolute { .. } => (0.5 * rate).min(0.2),

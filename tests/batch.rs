@@ -35,7 +35,11 @@ impl<T: Real> Table<T> {
             x.rows().into_iter().map(|row| (curved(row).abs() * 2.0).min(count - 1.0) as u32).collect();
         let values = Array2::from_shape_fn((n, 2), |(i, j)| {
             let value = curved(x.row(i)) * (1.0 + j as f64);
-            T::of(if loss == LossKind::Poisson { value.abs() } else { value })
+            T::of(match loss {
+                LossKind::Poisson => value.abs(),
+                LossKind::Multilabel { .. } => f64::from(value > 0.3),
+                _ => value,
+            })
         });
         Self { x, classes, values, weights: None, loss }
     }
@@ -43,13 +47,13 @@ impl<T: Real> Table<T> {
     fn n_outputs(&self) -> usize {
         match self.loss {
             LossKind::Logistic { .. } => 1,
-            loss if loss.is_regression() => 2,
+            loss if loss.has_values() => 2,
             _ => 3,
         }
     }
 
     fn fit(&self, change: impl FnOnce(&mut Spec)) -> Solution<T> {
-        let targets = match self.loss.is_regression() {
+        let targets = match self.loss.has_values() {
             true => Targets::Values(self.values.view()),
             false => Targets::Classes(&self.classes),
         };

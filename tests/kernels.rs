@@ -566,10 +566,12 @@ fn best_constant_is_stationary() {
     let total: f64 = weights.sum();
     let classes: Vec<u32> = (0..n).map(|i| u32::from(i % 7 == 0) + u32::from(i % 3 == 0)).collect();
     let binary: Vec<u32> = classes.iter().map(|&class| class.min(1)).collect();
+    let labels = noise.mapv(|v| if v > 4.0 { 1.0 } else { 0.0 });
     for kind in losses() {
         let (targets, n_outputs) = match kind {
             LossKind::Softmax { .. } => (Targets::Classes(&classes), 3),
             LossKind::Logistic { .. } => (Targets::Classes(&binary), 1),
+            LossKind::Multilabel { .. } => (Targets::Values(labels.view()), 2),
             _ => (Targets::Values(noise.view()), 2),
         };
         let loss = kind.make::<f64>();
@@ -584,6 +586,10 @@ fn best_constant_is_stationary() {
         assert!(slopes.iter().all(|slope| slope.abs() <= 1e-4), "{kind:?}: {slopes:?}");
         let mean = (0..n).map(|i| weights[i] * noise[[i, 1]]).sum::<f64>() / total;
         match kind {
+            LossKind::Multilabel { .. } => {
+                let share = (0..n).map(|i| weights[i] * labels[[i, 1]]).sum::<f64>() / total;
+                assert!((best.logits[1] - (share / (1.0 - share)).ln()).abs() <= 1e-4);
+            }
             LossKind::Squared => assert!((best.logits[1] - mean).abs() <= 1e-5),
             LossKind::Poisson => assert!((best.logits[1] - mean.ln()).abs() <= 1e-5),
             _ => {}
@@ -594,6 +600,11 @@ fn best_constant_is_stationary() {
     let best = best_constant(&*LossKind::SOFTMAX.make::<f32>(), &Targets::Classes(&alone), None, 3);
     assert!(best.loss == 0.0 && best.logits.iter().all(|z| z.is_finite()) && best.logits[1] > 40.0);
     assert!(best.logits.iter().sum::<f64>().abs() <= 1e-12, "{best:?}");
+    // A label that all samples have, and one that none has.
+    let sure = Array2::from_shape_fn((5, 2), |(_, j)| j as f64);
+    let best = best_constant(&*LossKind::MULTILABEL.make::<f64>(), &Targets::Values(sure.view()), None, 2);
+    assert!(best.loss <= 1e-20 && best.logits[0] < -40.0 && best.logits[1] > 40.0, "{best:?}");
+    assert!(best.logits.iter().all(|z| z.abs() < 1000.0), "{best:?}");
     // Targets far from 0, and all the same.
     let far = Array2::from_elem((5, 1), 1e7);
     let best = best_constant(

@@ -30,7 +30,7 @@ struct Case<T> {
 
 impl<T: Real> Case<T> {
     fn targets(&self) -> Targets<'_, T> {
-        match self.kind.is_regression() {
+        match self.kind.has_values() {
             true => Targets::Values(self.values.view()),
             false => Targets::Classes(&self.classes),
         }
@@ -48,6 +48,7 @@ fn cases<T: Real>() -> Vec<Case<T>> {
         let (outputs, classes): (&[usize], &[u32]) = match kind {
             LossKind::Softmax { .. } => (&[2, 3, 10], &[1, 0, 1]),
             LossKind::Logistic { .. } => (&[1], &[1, 0]),
+            LossKind::Multilabel { .. } => (&[1, 4], &[]),
             regression if regression.is_regression() => (&[1, 4], &[]),
             other => panic!("no targets for {other:?}"),
         };
@@ -61,6 +62,9 @@ fn cases<T: Real>() -> Vec<Case<T>> {
             if kind == LossKind::Poisson {
                 // Counts: 0 among them.
                 values.mapv_inplace(|v| v.max(T::zero()));
+            }
+            if kind == LossKind::Multilabel {
+                values.mapv_inplace(|v| if v > T::of(0.2) { T::one() } else { T::zero() });
             }
             cases.push(Case { kind, outputs, classes, values });
         }
@@ -215,8 +219,11 @@ fn huge_logits_stay_finite<T: Real>() {
                     assert!(loss.score(&case.targets(), row, &z).is_finite());
                     if !name.is_regression() {
                         assert!(gradient.iter().all(|g| g.abs() <= T::one()), "{name:?}: {gradient:?}");
-                        // No logit is farther than 2·size from another.
-                        assert!(value.f64() <= 2.0 * size + 3.0, "{name:?}: {value} at {z:?}");
+                        // No logit is farther than 2·size from another; of labels each counts.
+                        assert!(
+                            value.f64() <= (2.0 * size + 3.0) * case.outputs as f64,
+                            "{name:?}: {value} at {z:?}"
+                        );
                     }
                 }
             }
@@ -251,6 +258,9 @@ fn best_prediction_scores_best<T: Real>() {
                         (kind, _) if kind.is_regression() => {
                             case.values[[row, j]] + T::of((1.0 - sign) * 2.0)
                         }
+                        (LossKind::Multilabel { .. }, _) => {
+                            T::of(sign) * (case.values[[row, j]] - T::of(0.5))
+                        }
                         (LossKind::Logistic { .. }, Some(&class)) => {
                             T::of(sign * (2.0 * f64::from(class) - 1.0))
                         }
@@ -283,8 +293,8 @@ fn targets_are_read_by_row<T: Real>() {
             (0..case.rows()).map(|row| value_and_gradient(loss, case, row, &z)).collect();
         for (a, first) in all.iter().enumerate() {
             for (b, second) in all.iter().enumerate() {
-                let same = match case.kind.is_regression() {
-                    true => a == b,
+                let same = match case.kind.has_values() {
+                    true => case.values.row(a) == case.values.row(b),
                     false => case.classes[a] == case.classes[b],
                 };
                 assert_eq!(first == second, same, "{:?} rows {a}, {b}", case.kind);

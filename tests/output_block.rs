@@ -35,14 +35,18 @@ impl<T: Real> Table<T> {
         let last = if matches!(loss, LossKind::Logistic { .. }) { 1 } else { 2 };
         let size = noise.column(0).mapv(|v| v.f64().abs().floor().min(f64::from(last)) as u32);
         let classes = size.to_vec();
-        let values = if loss == LossKind::Poisson { noise.mapv(|v| v * v) } else { noise + T::of(0.7) };
+        let values = match loss {
+            LossKind::Poisson => noise.mapv(|v| v * v),
+            LossKind::Multilabel { .. } => noise.mapv(|v| if v > T::of(0.3) { T::one() } else { T::zero() }),
+            _ => noise + T::of(0.7),
+        };
         // With zeros.
         let weights = weighted.then(|| (0..n).map(|i| T::of([0.25, 0.0, 1.0, 3.0][i % 4])).collect());
         Self { x, classes, values, weights, loss }
     }
 
     fn targets(&self) -> Targets<'_, T> {
-        match self.loss.is_regression() {
+        match self.loss.has_values() {
             true => Targets::Values(self.values.view()),
             false => Targets::Classes(&self.classes),
         }

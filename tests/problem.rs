@@ -10,8 +10,9 @@ use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
 use liftnet::network::Network;
 use liftnet::penalty::PenaltyKind;
-use liftnet::problem::{Problem, first_non_finite};
+use liftnet::problem::Problem;
 use liftnet::real::Real;
+use liftnet::rows::{Rows, first_non_finite};
 use liftnet::spec::{Components, Merit, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, array, s};
 
@@ -48,7 +49,8 @@ fn good_problems_pass<T: Real>() {
     let (x, y, weights) = (ones::<T>(4, 2), ones::<T>(4, 3), Array1::ones(4));
     let softmax = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::SOFTMAX).unwrap();
     assert_eq!((softmax.n_samples(), softmax.n_features(), softmax.n_outputs()), (4, 2, 3));
-    assert_eq!((softmax.x(), softmax.targets().len()), (x.view(), 4));
+    assert!(matches!(softmax.x(), Rows::Dense(rows) if rows == x.view()));
+    assert_eq!(softmax.targets().len(), 4);
     let unweighted = problem(&x, Targets::Classes(&BINARY), None, 1, LossKind::LOGISTIC).unwrap();
     assert!(unweighted.weights().is_none());
     problem(&x, Targets::Values(y.view()), None, 3, LossKind::Squared).unwrap();
@@ -167,9 +169,20 @@ fn targets_must_suit_the_loss<T: Real>() {
     let mut counts = y.clone();
     (counts[[1, 0]], counts[[2, 1]], counts[[3, 0]]) = (T::zero(), T::of(-2.0), T::of(-1.0));
     let refused = problem(&x, Targets::Values(counts.view()), None, 3, LossKind::Poisson).unwrap_err();
-    assert_eq!(refused, Error::Domain { row: 2, got: -2.0, loss: "poisson" });
+    let allowed = "values of at least 0";
+    assert_eq!(refused, Error::Domain { row: 2, got: -2.0, allowed, loss: "poisson" });
     problem(&x, Targets::Values(counts.view()), None, 3, LossKind::Squared).unwrap();
     problem(&x, Targets::Values(Array2::zeros((4, 3)).view()), None, 3, LossKind::Poisson).unwrap();
+    // Labels are there or not.
+    let labels = Array2::from_shape_fn((4, 3), |(i, j)| T::of((i == j).into()));
+    problem(&x, Targets::Values(labels.view()), None, 3, LossKind::MULTILABEL).unwrap();
+    let allowed = "0 or 1";
+    for wrong in [-1.0, 0.5, 2.0] {
+        let mut labels = labels.clone();
+        labels[[3, 1]] = T::of(wrong);
+        let refused = problem(&x, Targets::Values(labels.view()), None, 3, LossKind::MULTILABEL).unwrap_err();
+        assert_eq!(refused, Error::Domain { row: 3, got: wrong, allowed, loss: "multilabel" });
+    }
 }
 
 fn sample_weights_are_checked<T: Real>() {
@@ -475,7 +488,8 @@ fn messages_name_what_to_mend() {
     assert!(error.to_string().contains("3.0 GiB") && error.to_string().contains("1.0 MiB"), "{error}");
     let error = Error::Labels { row: 4, got: 7, classes: 3 };
     assert_eq!(error.to_string(), "y holds class index 7 at row 4, expected 0 to 2");
-    let error = Error::Domain { row: 4, got: -1.5, loss: "poisson" };
+    let allowed = "values of at least 0";
+    let error = Error::Domain { row: 4, got: -1.5, allowed, loss: "poisson" };
     let message = "y holds -1.5 at row 4, expected values of at least 0 for the poisson loss";
     assert_eq!(error.to_string(), message);
 }

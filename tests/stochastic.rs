@@ -64,20 +64,24 @@ impl<T: Real> Table<T> {
     fn any(loss: LossKind, x: Array2<T>) -> Self {
         let values = Array2::from_shape_fn((x.nrows(), 2), |(i, j)| x[[i, 0]] * T::of(1.0 + j as f64));
         let mut table = Self::classified(x, loss, |row| u32::from(row[0] > 0.0));
-        table.values = if loss == LossKind::Poisson { values.mapv(|v| v.abs()) } else { values };
+        table.values = match loss {
+            LossKind::Poisson => values.mapv(|v| v.abs()),
+            LossKind::Multilabel { .. } => values.mapv(|v| if v > T::zero() { T::one() } else { T::zero() }),
+            _ => values,
+        };
         table
     }
 
     fn n_outputs(&self) -> usize {
         match self.loss {
-            LossKind::LOGISTIC => 1,
-            loss if loss.is_regression() => self.values.ncols(),
+            LossKind::Logistic { .. } => 1,
+            loss if loss.has_values() => self.values.ncols(),
             _ => self.classes.iter().max().map_or(0, |&top| top as usize + 1).max(2),
         }
     }
 
     fn problem(&self) -> Problem<'_, T> {
-        let targets = match self.loss.is_regression() {
+        let targets = match self.loss.has_values() {
             true => Targets::Values(self.values.view()),
             false => Targets::Classes(&self.classes),
         };
@@ -490,7 +494,9 @@ fn huge_rates_never_give_non_finite_weights<T: Real>() {
         for &loss in LossKind::ALL {
             for (rate, momentum, size) in [(1e6, 0.9, 1.0), (1e6, 0.99, 1e6), (1e30, 0.0, 1.0)] {
                 let mut table = Table::<T>::any(loss, normal(100, 5, 20));
-                table.values.mapv_inplace(|v| v * T::of(size));
+                if loss.is_regression() {
+                    table.values.mapv_inplace(|v| v * T::of(size));
+                }
                 let options = table.options(|spec| {
                     (spec.activations, spec.hidden_layer_sizes) = (vec![activation], vec![8, 6]);
                     (spec.learning_rate, spec.momentum) = (Some(rate), momentum);

@@ -202,6 +202,26 @@ def test_a_warm_start_goes_on(digits_split):
     assert clf.score(X_test, y_test) > 0.96
 
 
+def test_a_stream_draws_other_units_in_every_call(digits):
+    X, y = digits
+
+    def stream(dropout, parts):
+        clf = LiftedMLPClassifier((30,), dropout=dropout, random_state=0)
+        for part in parts:
+            clf.partial_fit(X[part], y[part], classes=range(10))
+        return clf
+
+    parts = [slice(start, start + 300) for start in range(0, 1797, 300)] * 3
+    clf = stream(0.3, parts)
+    assert clf.score(X, y) > 0.93
+    assert_array_equal(clf.coefs_[0], stream(0.3, parts).coefs_[0])
+    assert (clf.coefs_[0] != stream(0.0, parts).coefs_[0]).any()
+    # The same chunk twice, whose thinned networks differ.
+    clf.set_params(learning_rate_init=1e-12)
+    losses = [clf.partial_fit(X[:300], y[:300]).loss_ for _ in range(3)]
+    assert len(set(losses)) == 3
+
+
 def test_tiny_data_are_left_to_the_stochastic_solver(iris):
     plain = LiftedMLPClassifier(random_state=0).fit(*iris)
     thinned = LiftedMLPClassifier(dropout=0.2, random_state=0).fit(*iris)

@@ -106,6 +106,35 @@ def test_constants_are_smoothed_shares(n_classes, solver):
     assert_allclose(clf.predict_proba(X[:1])[0], shares, atol=2e-3)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_labels_that_do_not_exclude_each_other(solver):
+    """Each is spread over 0 and 1; with nothing to learn the shares come out."""
+    rows = np.arange(300)
+    Y = np.column_stack([rows % 2, rows % 5 == 0, np.ones(300)]).astype(int)
+    clf = LiftedMLPClassifier(
+        (3,), solver=solver, label_smoothing=0.4, random_state=0
+    ).fit(np.ones((300, 2)), Y)
+    shares = 0.6 * Y.mean(0) + 0.2
+    assert_allclose(clf.predict_proba(np.ones((1, 2)))[0], shares, atol=2e-3)
+    entropy = -(shares * np.log(shares) + (1 - shares) * np.log(1 - shares)).sum()
+    assert clf.loss_ >= entropy - 1e-6
+
+
+def test_a_stream_may_smooth_otherwise_later(digits):
+    X, y = digits
+    clf = LiftedMLPClassifier((20,), label_smoothing=0.1, random_state=0)
+    other = LiftedMLPClassifier((20,), random_state=0)
+    for part in range(0, 1600, 200):
+        rows = slice(part, part + 200)
+        clf.partial_fit(X[rows], y[rows], classes=range(10))
+        other.partial_fit(X[rows], y[rows], classes=range(10))
+    assert (clf.coefs_[1] != other.coefs_[1]).any()
+    sure = [np.median(fit.predict_proba(X).max(1)) for fit in (clf, other)]
+    assert sure[0] < sure[1]
+    clf.set_params(label_smoothing=0.0).partial_fit(X[1600:], y[1600:])
+    assert clf.score(X, y) > 0.9
+
+
 def test_no_smoothing_is_no_change(digits):
     plain = LiftedMLPClassifier((10,), max_iter=2, random_state=0).fit(*digits)
     zero = LiftedMLPClassifier(

@@ -15,6 +15,7 @@ PICTURES = {
     "01_quickstart": 4,
     "02_inside_a_sweep": 6,
     "03_beyond_backprop": 13,
+    "04_from_scikit_learn_to_pytorch": 4,
     "05_a_real_table": 7,
 }
 

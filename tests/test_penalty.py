@@ -186,6 +186,7 @@ def linear(X, y, penalty, loss, **options):
         "activation": ["relu"],
         "divergence": "fenchel",
         "learn_activation": False,
+        "dropout": [0.0],
         "alpha": 0.0,
         "penalty": [penalty],
         "penalty_weight": 10.0,
@@ -203,6 +204,9 @@ def linear(X, y, penalty, loss, **options):
         "momentum": 0.5,
         "tol": 0.0,
         "n_iter_no_change": 10**6,
+        "early_stopping": False,
+        "merit": "score",
+        "max_time": None,
         "seed": 0,
         "n_threads": 1,
         "memory_limit": None,
@@ -330,7 +334,7 @@ def test_an_interrupted_fit_satisfies_it(digits, penalty, solver):
 
     class Interrupted(LiftedMLPClassifier):
         @staticmethod
-        def _print_pass(iteration, loss, validation_score, seconds):
+        def _print_pass(iteration, loss, validation_score, seconds, passes):
             raise KeyboardInterrupt
 
     clf = Interrupted(20, penalty=penalty, max_iter=100, random_state=0, verbose=True)

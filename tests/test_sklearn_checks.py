@@ -15,10 +15,14 @@ from liftnet import LiftedMLPClassifier, LiftedMLPRegressor
 # Weights count by their ratios: the automatic step and alpha/n go by the number of
 # rows, which repeating rows changes and weighting them does not. Below, the same check
 # passes with both fixed, and scikit-learn's own MLP fails it with mini-batches.
-EXPECTED = {
-    "check_sample_weight_equivalence_on_dense_data": "alpha and the automatic step go "
-    "by the number of rows; scikit-learn's MLP with mini-batches fails likewise"
-}
+EXPECTED = dict.fromkeys(
+    [
+        "check_sample_weight_equivalence_on_dense_data",
+        "check_sample_weight_equivalence_on_sparse_data",
+    ],
+    "alpha and the automatic step go by the number of rows; scikit-learn's MLP with "
+    "mini-batches fails likewise",
+)
 
 # The one check that does not heed the tag of positive targets; tests of the regressor
 # fit several outputs with this loss.
@@ -94,12 +98,12 @@ def test_tags():
     assert tags.estimator_type == "classifier"
     assert is_classifier(LiftedMLPClassifier())
     assert tags.classifier_tags.multi_class
-    assert not tags.classifier_tags.multi_label
+    assert tags.classifier_tags.multi_label
     assert not tags.classifier_tags.poor_score
     assert tags.target_tags.required
     assert not tags.target_tags.multi_output
     assert tags.input_tags.two_d_array
-    assert not tags.input_tags.sparse
+    assert tags.input_tags.sparse
     assert not tags.input_tags.allow_nan
     assert not tags.non_deterministic
     assert not tags.no_validation
@@ -114,7 +118,7 @@ def test_tags_of_the_regressor():
     assert tags.target_tags.multi_output
     assert not tags.target_tags.positive_only
     assert get_tags(LiftedMLPRegressor(loss="poisson")).target_tags.positive_only
-    assert not tags.input_tags.sparse
+    assert tags.input_tags.sparse
     assert not tags.input_tags.allow_nan
     assert not tags.non_deterministic
 

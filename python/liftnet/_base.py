@@ -21,7 +21,16 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from liftnet import _core, _export, _start, _validation
+from liftnet import (
+    _callbacks,
+    _core,
+    _export,
+    _progress,
+    _sparse,
+    _start,
+    _validation,
+)
+from liftnet._callbacks import CallbackSupportMixin
 from liftnet._html import NetworkHTMLMixin
 from liftnet._threads import n_threads, physical_memory
 from liftnet._validation import ValidationSet
@@ -33,7 +42,11 @@ def _in_64_bits(value):
 
 
 class LiftedMLPBase(
-    NetworkHTMLMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CallbackSupportMixin,
+    NetworkHTMLMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Parameters, validation and training common to the lifted estimators."""
 
@@ -278,12 +291,17 @@ class LiftedMLPBase(
     def _validate_X(self, X, *, reset, dtype=(np.float64, np.float32), **kwargs):
         """Validate as scikit-learn does, but name the feature that is not finite."""
         checked = validate_data(
-            self, X, reset=reset, dtype=dtype, ensure_all_finite=False, **kwargs
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=dtype,
+            ensure_all_finite=False,
+            **kwargs,
         )
         X = checked[0] if isinstance(checked, tuple) else checked
-        # The core borrows arrays, which needs them aligned; nearly all are.
-        aligned = np.require(X, requirements="A")
-        bad = _core.first_non_finite(aligned)
+        X = _sparse.checked(X)
+        bad = _sparse.first_non_finite(X)
         if bad is not None:
             row, column = bad
             names = getattr(self, "feature_names_in_", None)
@@ -294,14 +312,15 @@ class LiftedMLPBase(
                 f"{type(self).__name__} does not accept NaN or infinite (inf) values; "
                 "impute them first, for instance with sklearn.impute.SimpleImputer."
             )
-        return (aligned, *checked[1:]) if isinstance(checked, tuple) else aligned
+        return (X, *checked[1:]) if isinstance(checked, tuple) else X
 
-    def _fit_or_restore(self, X, y, sample_weight, given=None):
+    def _or_restore(self, fit, *arguments):
         """Fit; a failed fit leaves an earlier one as it was."""
         fitted = vars(self).copy()
         try:
-            return self._fit(X, y, sample_weight, given)
+            return fit(*arguments)
         except BaseException:
+            fitted |= _callbacks.of_the_context(self)
             vars(self).clear()
             vars(self).update(fitted)
             raise
@@ -372,7 +391,7 @@ class LiftedMLPBase(
         ``unit`` is the sample weight that a weight of 1 stands for.
         """
         total_weight = unit * (
-            len(X) if sample_weight is None else sample_weight.sum(dtype=np.float64)
+            X.shape[0] if sample_weight is None else sample_weight.sum(dtype=np.float64)
         )
         total_weight = min(float(total_weight), np.finfo(np.float64).max)
         options = self._options(loss, total_weight)
@@ -384,17 +403,23 @@ class LiftedMLPBase(
             check_scoring(self, self.scoring)  # a wrong name, even if it is not used
         if validation is not None and options["merit"] == "own":
             scorer = _validation.PassScorer(self, validation)
-        result = _core.fit(
-            X,
-            y,
-            n_outputs,
-            options | {"activation": activations},
-            sample_weight=sample_weight,
-            start=None if start is None else (start.coefs, start.intercepts),
-            validation=validation,
-            callback=self._print_pass if self.verbose else None,
-            scorer=scorer,
-        )
+        if validation is not None:
+            validation = validation._replace(X=_sparse.rows(validation.X))
+        tasks = self._tasks(X, y, sample_weight, options)
+        with _progress.Listener(self, tasks) as listener:
+            result = _core.fit(
+                _sparse.rows(X),
+                y,
+                n_outputs,
+                options | {"activation": activations},
+                sample_weight=sample_weight,
+                start=None if start is None else (start.coefs, start.intercepts),
+                validation=validation,
+                callback=listener.callback,
+                with_weights=listener.wants_weights,
+                scorer=scorer,
+            )
+        vars(self).pop("_stream", None)
         self.coefs_ = result.coefs
         self.activations_ = result.activations
         self._chosen_activations = chosen
@@ -414,6 +439,8 @@ class LiftedMLPBase(
             self.best_validation_score_ = None
         chosen = validation is not None and self.early_stopping
         self.best_loss_ = None if chosen else min(result.loss_curve, default=np.nan)
+        if tasks is not None:
+            tasks.close((self.coefs_, self.intercepts_, self.activations_))
         if result.status == "max_time":
             warnings.warn(
                 f"Training ended after {result.n_iter} passes because max_time="
@@ -428,8 +455,26 @@ class LiftedMLPBase(
                 stacklevel=3,
             )
 
+    def _tasks(self, X, y, sample_weight, options):
+        """Tasks of scikit-learn's callbacks, or None where there are none."""
+
+        def fitted(weights):
+            estimator = _validation.with_weights(self, weights)
+            names = ("coefs_", "intercepts_", "activations_", "n_layers_")
+            return {name: getattr(estimator, name) for name in names}
+
+        data = {
+            "X": X,
+            "y": lambda: self._targets_for_scorer(y),
+            "metadata": {}
+            if sample_weight is None
+            else {"sample_weight": sample_weight},
+        }
+        passes = _core.planned_passes(options, *X.shape)
+        return _callbacks.tasks(self, passes, data, fitted)
+
     @staticmethod
-    def _print_pass(iteration, loss, validation_score, seconds, passes, weights):
+    def _print_pass(iteration, loss, validation_score, seconds, passes):
         line = f"Iteration {iteration}, loss = {loss:.8f}"
         if validation_score is not None:
             line += f", validation score = {validation_score:.6f}"
@@ -454,7 +499,11 @@ class LiftedMLPBase(
         check_is_fitted(self)
         X = self._validate_X(X, reset=False, dtype=self.coefs_[0].dtype)
         return _core.decision_function(
-            X, self.coefs_, self.intercepts_, self.activations_, n_threads(self.n_jobs)
+            _sparse.rows(X),
+            self.coefs_,
+            self.intercepts_,
+            self.activations_,
+            n_threads(self.n_jobs),
         )
 
     def __sklearn_clone__(self):
@@ -465,6 +514,7 @@ class LiftedMLPBase(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -473,7 +523,7 @@ class LiftedMLPBase(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
@@ -498,7 +548,7 @@ class LiftedMLPBase(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         layer : int, default=-1
             Which one, counted as ``activations_`` is: from 0, or from the end.
@@ -528,7 +578,7 @@ class LiftedMLPBase(
         # one value and zeros are exact.
         n_units = self.coefs_[depth].shape[0]
         return _core.decision_function(
-            X,
+            _sparse.rows(X),
             [*self.coefs_[:depth], np.eye(n_units, dtype=X.dtype)],
             [*self.intercepts_[:depth], np.zeros(n_units, dtype=X.dtype)],
             self.activations_[:depth],

@@ -7,10 +7,14 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+)
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from liftnet import _labels, _validation
+from liftnet import _labels, _sparse, _stream, _validation
 from liftnet._base import LiftedMLPBase
 
 
@@ -127,7 +131,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     n_components : int, float, "auto" or None, default="auto"
         Leading principal directions of the inputs in which the first layer is trained:
         their number, the share of the variance that they hold (in (0, 1)), or None for
-        all. "auto" keeps all of up to 128 features and 95 % of the variance of more.
+        all. "auto" keeps all of up to 128 features and 95 % of the variance of more,
+        but of more than 2,048 features at most 1,024 directions. Training holds the
+        inputs in these directions, dense: n_samples x n_components_ numbers.
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts. For
         ``solver="batch"`` the relative improvement of the objective, and the optimality
@@ -136,7 +142,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Passes in a row without improvement after which training stops.
     early_stopping : bool, default=False
         Watch the validation score (see ``scoring``) on ``X_val``, or without it on
-        ``validation_fraction`` of the data, set aside (stratified). After
+        ``validation_fraction`` of the data, set aside (stratified by class). After
         ``n_iter_no_change`` passes that did not better it by ``tol``, the step falls to
         0 within as many passes more. The weights are those of the best pass, of equally
         good ones the last.
@@ -151,7 +157,10 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Threads; None and -1 mean all processors. ``OMP_NUM_THREADS`` and
         ``RAYON_NUM_THREADS`` are upper limits.
     verbose : bool or int, default=False
-        Print the loss after every pass.
+        Show passes, loss, validation score and time left in a progress bar, where rich
+        or tqdm is installed (``pip install 'liftnet[progress]'``) and the output is a
+        terminal or a notebook; print a line for each pass elsewhere, or everywhere with
+        2 or more.
     input_noise : float, default=0.0
         Radius :math:`\rho \ge 0` of the noise that the network should withstand. The
         inputs of each sample are moved to the worst of their ball,
@@ -194,9 +203,11 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         that a dict leaves out has 1. "balanced" gives every class the same total
         weight, n_samples / (n_classes * count), in which a sample counts by its
         ``sample_weight``. A class of weight 0 stays in ``classes_`` but its samples are
-        left out.
+        left out. For several labels, a list with a dict for each, or "balanced", whose
+        weights are multiplied, as in ``sklearn.utils.class_weight``.
     scoring : str, callable or None, default=None
-        What the validation score is, more is better: the accuracy, by default (None);
+        What the validation score is, more is better: the accuracy, by default (None;
+        for labels the share of samples with every label right);
         "loss", minus the loss of the network; or any of scikit-learn's scorers, a name
         or ``scorer(estimator, X, y)``, which is called after every pass with an
         estimator that has the weights of that pass, and with ``sample_weight`` where
@@ -216,14 +227,15 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     label_smoothing : float, default=0.0
         Share s of each label, in [0, 1), that is spread evenly over all K classes:
         :math:`\ell` is the cross-entropy of :math:`(1-s) e_y + s/K`, as PyTorch's
-        ``CrossEntropyLoss(label_smoothing=s)`` has it. Probabilities become less sure
-        of themselves. All losses that are reported are this one, which is above 0 even
+        ``CrossEntropyLoss(label_smoothing=s)`` has it. Labels that do not exclude each
+        other are spread each over 0 and 1. Probabilities become less sure of
+        themselves. All losses that are reported are this one, which is above 0 even
         where every label is certain; scores are accuracies as ever.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels.
+        Class labels; of an indicator matrix the numbers of its columns.
     coefs_ : list of ndarray, shape (n_in, n_out) each
         Weights of the layers, for raw inputs, in the precision of ``X``.
     intercepts_ : list of ndarray, shape (n_out,) each
@@ -263,7 +275,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Passes begun.
     status_ : str
         Why training ended: "max_iter", "converged" (no improvement, or an optimum),
-        "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it).
+        "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it);
+        "partial_fit" after a chunk.
     n_components_ : int
         Directions of the inputs in which the first layer was trained.
     n_features_in_ : int
@@ -273,9 +286,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     n_layers_ : int
         Number of layers, input and output included.
     n_outputs_ : int
-        Output units: 1 for two classes, otherwise one a class.
+        Output units: 1 for two classes, otherwise one a class or label.
     out_activation_ : str
-        "logistic" for two classes, otherwise "softmax".
+        "logistic" for two classes and for labels, otherwise "softmax".
 
     References
     ----------
@@ -388,20 +401,24 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs. float32 is trained in single, everything else in double precision.
-            Not copied; do not write to it from another thread meanwhile.
-        y : array-like of shape (n_samples,)
-            Class labels, two classes or more.
+            Not copied; do not write to it from another thread meanwhile. Sparse ones
+            are read row by row and never made dense as a whole; CSR is best.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels, two classes or more. Or an indicator matrix, dense or sparse,
+            with 1 for each label that a sample has, else 0: the labels do not exclude
+            each other, each has an output and a logistic loss of its own.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, 0 or more. A weight of 0 removes a sample.
-        X_val : array-like of shape (n_val_samples, n_features), default=None
-            Validation inputs of your own, scored after every pass. With
+        X_val : {array-like, sparse matrix}, default=None
+            Validation inputs of your own, with the features of ``X``, scored after
+            every pass. With
             ``early_stopping=True`` they take the place of the share of ``X`` that would
             be set aside, and all of ``X`` is trained on; otherwise they are only
             watched, and the network is the same without them.
-        y_val : array-like of shape (n_val_samples,), default=None
-            Their targets; required with ``X_val``.
+        y_val : array-like, default=None
+            Their targets, as ``y`` is; required with ``X_val``.
         sample_weight_val : array-like of shape (n_val_samples,), default=None
             Weights of the validation samples in the score, 0 or more.
 
@@ -423,46 +440,47 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         """
         given = _validation.together(X_val, y_val, sample_weight_val)
         _refuse_mixed_labels(y)
-        return self._fit_or_restore(X, y, sample_weight, given)
+        return self._or_restore(self._fit, X, y, sample_weight, given)
 
     def _fit(self, X, y, sample_weight, given=None):
-        X, y = self._validate_X(X, reset=True, y=y)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
+        if np.isscalar(y):
+            raise ValueError(f"y must be an array of labels, got the scalar {y!r}")
+        X, y = self._validate_X(X, reset=True, y=y, multi_output=True)
+        labels = _labels.indicators(y, X.dtype)
+        y = column_or_1d(y, warn=True) if labels is None else labels
         X, y, sample_weight, unit = self._drop_weightless(X, y, sample_weight)
-        encoder = LabelEncoder().fit(y)
-        start = self._start_for(encoder.classes_, X) if self.warm_start else None
-        if start is None:
-            self.classes_ = encoder.classes_
+        if labels is None:
+            encoder = LabelEncoder().fit(y)
+            classes, target = encoder.classes_, encoder.transform(y).astype(np.uint32)
+            self._check_classes(classes)
+            n_outputs = 1 if len(classes) == 2 else len(classes)
+            loss = link = "softmax" if n_outputs > 1 else "logistic"
         else:
-            encoder.classes_ = self.classes_
-        n_classes = len(self.classes_)
-        if n_classes < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes, but y "
-                f"holds one class: {self.classes_.tolist()[0]!r}"
-            )
-        n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
+            n_outputs = y.shape[1]
+            classes, target = np.arange(n_outputs), y
+            loss, link = "multilabel", "logistic"
+        start = self._start_for(classes, n_outputs, X) if self.warm_start else None
         if start is None:
-            start = self._given(X, n_outputs, loss, self.classes_)
-        target = encoder.transform(y).astype(np.uint32)
+            start = self._given(X, n_outputs, link, classes)
         if self.class_weight is not None:
             weights = _labels.weigh_classes(self.class_weight, y, sample_weight)
             X, target, sample_weight, more = self._drop_weightless(X, target, weights)
             unit *= more
-        self.out_activation_ = loss
+        self.classes_, self.out_activation_ = classes, link
         validation = None
         if given is not None:
-            validation = self._validation_set(*given, X.dtype)
+            validation = self._validation_set(
+                *given, None if labels is None else n_outputs, X.dtype
+            )
         elif self.early_stopping:
             X, target, sample_weight, validation = self._hold_out(
-                X, target, sample_weight, stratify=target
+                X, target, sample_weight, stratify=target if labels is None else None
             )
         self._train(
             X,
             target,
             n_outputs,
-            f"{loss}({float(self.label_smoothing)})",
+            self._smoothed(loss),
             sample_weight,
             validation,
             start,
@@ -470,68 +488,192 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         )
         return self
 
-    def _validation_set(self, X_val, y_val, sample_weight_val, dtype):
-        """Check the user's validation data; their classes must be known."""
+    def _smoothed(self, loss):
+        """Return the loss on smoothed labels, in the core's notation."""
+        return f"{loss}({float(self.label_smoothing)})"
+
+    def _check_classes(self, classes):
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes, but y "
+                f"holds one class: {classes.tolist()[0]!r}"
+            )
+
+    def _validation_set(self, X_val, y_val, sample_weight_val, n_labels, dtype):
+        """Check the user's validation data; their classes must be known.
+
+        ``n_labels`` is None where the targets are classes.
+        """
         X_val = _validation.checked_inputs(self, X_val, dtype)
+        weight = _validation.checked_weights(sample_weight_val, X_val)
+        if n_labels is not None:
+            target = _labels.validation_indicators(y_val, n_labels, dtype)
+            check_consistent_length(X_val, target)
+            return _validation.ValidationSet(X_val, target, weight)
         _refuse_mixed_labels(y_val, "y_val")
         y_val = column_or_1d(y_val, warn=True)
         check_consistent_length(X_val, y_val)
-        text = [labels.dtype.kind in "OUS" for labels in (y_val, self.classes_)]
-        # NumPy would compare numbers with words as words.
-        known = () if text[0] != text[1] else self.classes_
-        unknown = np.setdiff1d(y_val, known)
-        if unknown.size:
-            raise ValueError(
-                f"y_val has classes that y does not have: {unknown.tolist()}, but "
-                f"classes_ is {self.classes_.tolist()}"
-            )
-        target = np.searchsorted(self.classes_, y_val).astype(np.uint32)
-        weight = _validation.checked_weights(sample_weight_val, X_val)
+        target = self._known_classes(y_val, "y_val has classes that y does not have")
         return _validation.ValidationSet(X_val, target, weight)
 
-    def _targets_for_scorer(self, target):
-        return self.classes_[target]
+    def _known_classes(self, y, message):
+        """Places of labels in ``classes_``; the message begins the error."""
+        text = [labels.dtype.kind in "OUS" for labels in (y, self.classes_)]
+        # NumPy would compare numbers with words as words.
+        known = () if text[0] != text[1] else self.classes_
+        unknown = np.setdiff1d(y, known)
+        if unknown.size:
+            raise ValueError(
+                f"{message}: {unknown.tolist()}, but classes_ is "
+                f"{self.classes_.tolist()}"
+            )
+        return np.searchsorted(self.classes_, y).astype(np.uint32)
 
-    def _start_for(self, classes, X):
-        """Weights of the previous fit, if its classes were these."""
+    @available_if(_stream.is_available)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from a chunk of data, in one pass, and go on from there with the next.
+
+        Between calls the estimator keeps the moments of all inputs so far, by
+        which they are centred, scaled and mapped, the weights, their momentum and
+        metrics. The step is constant: ``learning_rate_init``, or half of what "auto"
+        would begin with; ``batch_size="auto"`` is 32. ``coefs_`` are running means of
+        the weights over about the last tenth of all steps, at most the last thousand,
+        so that predictions are good at any time. After :meth:`fit` it goes on from the
+        weights of that, and before any from ``init`` or random weights; a later
+        :meth:`fit` starts anew.
+
+        ``alpha`` is divided by the number of samples so far. ``max_iter``,
+        ``early_stopping``, ``max_time``, ``diagnostics`` and ``verbose`` are not used.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs of the chunk, which is made dense; later ones are taken in the
+            precision of the first.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever come; needed in the first call, unless there was
+            a :meth:`fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, 0 or more, relative to each other within the chunk.
+
+        Returns
+        -------
+        self : LiftedMLPClassifier
+
+        Raises
+        ------
+        ValueError
+            For input that :meth:`fit` would refuse, a class that is not in
+            ``classes_``, or another architecture than that of the call before. The
+            estimator is then as it was before.
+        """
+        _refuse_mixed_labels(y)
+        return self._or_restore(self._partial_fit, X, y, classes, sample_weight)
+
+    def _partial_fit(self, X, y, classes, sample_weight):
+        first = not hasattr(self, "coefs_")
+        if not first and self._is_multilabel():
+            raise ValueError(
+                "partial_fit learns classes of which each sample has one, but "
+                f"{type(self).__name__} was fitted with several labels a sample"
+            )
+        types = (np.float64, np.float32) if first else self.coefs_[0].dtype
+        X, y = self._validate_X(X, reset=first, y=y, dtype=types)
+        X = _sparse.dense(X)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if first:
+            vars(self).pop("classes_", None)
+        _check_partial_fit_first_call(self, classes)
+        n_classes = len(self.classes_)
+        if n_classes < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least 2 classes, but classes holds "
+                f"one: {self.classes_.tolist()[0]!r}"
+            )
+        target = self._known_classes(y, "y has classes that partial_fit does not know")
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "partial_fit cannot balance classes whose numbers it does not know; "
+                "class_weight must be None or a dict, got 'balanced'"
+            )
+        X, target, sample_weight, _ = self._drop_weightless(X, target, sample_weight)
+        if self.class_weight is not None:
+            weights = _labels.weigh_known_classes(
+                self.class_weight, self.classes_, target, sample_weight
+            )
+            X, target, sample_weight, _ = self._drop_weightless(X, target, weights)
+        n_outputs, loss = (1, "logistic") if n_classes == 2 else (n_classes, "softmax")
+        start = None
+        if not hasattr(self, "_stream"):
+            start = self._previous(X) or self._given(X, n_outputs, loss, self.classes_)
+        _stream.train_chunk(
+            self, X, target, n_outputs, self._smoothed(loss), sample_weight, start
+        )
+        self.out_activation_ = loss
+        return self
+
+    def _targets_for_scorer(self, target):
+        return target.astype(np.int64) if target.ndim > 1 else self.classes_[target]
+
+    def _start_for(self, classes, n_outputs, X):
+        """Network of the previous fit, if its classes were these."""
         start = self._previous(X)
         if start is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 "warm_start needs the classes of the previous fit, "
                 f"{self.classes_.tolist()}, but y has {classes.tolist()}"
             )
+        if start is not None and n_outputs != self.n_outputs_:
+            raise ValueError(
+                f"warm_start needs the {self.n_outputs_} outputs of the previous fit, "
+                f"but y needs {n_outputs}"
+            )
         return start
+
+    def _is_multilabel(self):
+        return self.out_activation_ == "logistic" and self.n_outputs_ > 1
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def decision_function(self, X):
         """Logits of the network.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
         -------
         ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
-            For two classes the log-odds of ``classes_[1]``.
+            For two classes the log-odds of ``classes_[1]``, for labels those of each.
         """
         logits = self._logits(X)
         return logits[:, 0] if self.n_outputs_ == 1 else logits
 
     def predict(self, X):
-        """Most probable class of each sample.
+        """Most probable class, or set of labels, of each sample.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels from ``classes_``.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels from ``classes_``; after a fit on an indicator matrix another one.
         """
         logits = self.decision_function(X)
+        if self._is_multilabel():
+            return (logits > 0).astype(np.int64)
         if self.n_outputs_ == 1:
             return self.classes_[(logits > 0).astype(np.intp)]
         return self.classes_[logits.argmax(axis=1)]
@@ -541,17 +683,20 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
+            Columns in the order of ``classes_``. Rows sum to 1, but for labels that do
+            not exclude each other.
         """
         logits = self.decision_function(X)
         if self.n_outputs_ == 1:
             return np.column_stack([expit(-logits), expit(logits)])
+        if self._is_multilabel():
+            return expit(logits)
         return softmax(logits, axis=1)
 
     def predict_log_proba(self, X):
@@ -559,7 +704,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns
@@ -570,6 +715,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         logits = self.decision_function(X)
         if self.n_outputs_ == 1:
             return np.column_stack([log_expit(-logits), log_expit(logits)])
+        if self._is_multilabel():
+            return log_expit(logits)
         return log_softmax(logits, axis=1)
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "ActivationInfo",
     "FitResult",
     "RidgeFactorization",
+    "StreamResult",
     "activation_block",
     "activation_info",
     "activation_names",
@@ -21,10 +22,14 @@ __all__ = [
     "first_non_finite",
     "fit",
     "inverse_link",
+    "planned_passes",
     "smooth_regression",
+    "stream",
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
+# Row ends, columns and values of sparse rows, and the number of columns.
+_Rows = _Floats | tuple[NDArray[np.int64], NDArray[np.int32], _Floats, int]
 # coefs, intercepts, activations
 _Weights = tuple[list[_Floats], list[_Floats], list[str]]
 
@@ -107,14 +112,14 @@ class FitResult:
     def status(self) -> str: ...
 
 def fit(
-    x: _Floats,
+    x: _Rows,
     y: NDArray[np.uint32] | _Floats,
     n_outputs: int,
     options: Options,
     *,
     sample_weight: _Floats | None = None,
     start: tuple[Sequence[_Floats], Sequence[_Floats]] | None = None,
-    validation: tuple[_Floats, NDArray[np.uint32] | _Floats, _Floats | None]
+    validation: tuple[_Rows, NDArray[np.uint32] | _Floats, _Floats | None]
     | None = None,
     callback: Callable[[int, float, float | None, float, int, _Weights | None], Any]
     | None = None,
@@ -129,8 +134,77 @@ def fit(
     merit "own", ``scorer`` gets the weights after every pass and returns the score.
     """
 
-def decision_function(
+def planned_passes(options: Options, n_samples: int, n_features: int) -> int:
+    """Count the passes that such a fit will have at most."""
+
+@type_check_only
+class Moments(TypedDict):
+    """What is known of the features of a stream so far."""
+
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    covariance: NDArray[np.float64] | None
+
+@type_check_only
+class State(TypedDict):
+    """A stream between two chunks, in mapped coordinates."""
+
+    center: _Floats
+    scale: _Floats
+    directions: tuple[_Floats, _Floats] | None
+    weights: list[_Floats]
+    velocities: list[_Floats]
+    means: list[_Floats]
+    grams: list[_Floats]
+    gram_rows: int
+    activations: list[str]
+    steps: int
+
+@final
+class StreamResult:
+    """What a chunk gave: mean weights in the units of inputs and targets, the state."""
+
+    @property
+    def coefs(self) -> list[_Floats]: ...
+    @property
+    def intercepts(self) -> list[_Floats]: ...
+    @property
+    def activations(self) -> list[str]: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def n_components(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def state(self) -> State: ...
+
+def stream(
     x: _Floats,
+    y: NDArray[np.uint32] | _Floats,
+    n_outputs: int,
+    options: Options,
+    moments: Moments,
+    n_seen: int,
+    refit: bool,
+    *,
+    state: State | None = None,
+    sample_weight: _Floats | None = None,
+    start: tuple[Sequence[_Floats], Sequence[_Floats]] | None = None,
+    outputs: tuple[Sequence[float], Sequence[float]] | None = None,
+    rate_share: float = 1.0,
+) -> StreamResult:
+    """Train on a chunk of a stream, in one pass at a constant rate.
+
+    ``moments`` are those of all ``n_seen`` rows so far, the chunk included; with
+    ``refit`` the input map follows them. ``outputs`` are gains and offsets by which
+    predictions come from standardised targets.
+    """
+
+def decision_function(
+    x: _Rows,
     coefs: Sequence[_Floats],
     intercepts: Sequence[_Floats],
     activations: Sequence[str],

@@ -1,10 +1,86 @@
-"""Targets of the classifier: what classes weigh."""
+"""Targets of the classifier: several labels for a sample, what classes weigh."""
 
 import math
 from numbers import Real
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+
+def indicators(y, dtype):
+    """Read labels that do not exclude each other; None where they are classes.
+
+    Parameters
+    ----------
+    y : ndarray or sparse matrix
+        Targets of a classifier.
+    dtype : dtype
+        Precision of the matrix that is returned.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_labels) or None
+        Of 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        For several targets that are no labels to have or not, and for real values.
+    """
+    kind = type_of_target(y, input_name="y")
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            f"y of shape {y.shape} holds several classes for each sample; fit one "
+            "classifier a column with sklearn.multioutput.MultiOutputClassifier"
+        )
+    check_classification_targets(y)
+    if kind != "multilabel-indicator":
+        if issparse(y):
+            raise ValueError(
+                f"sparse y must be an indicator matrix of labels, got {kind} targets "
+                f"of shape {y.shape}; pass y.toarray().ravel()"
+            )
+        return None
+    if issparse(y):
+        y = y.toarray()
+    labels = np.ascontiguousarray(y, dtype=dtype)
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            "y as an indicator matrix must hold 1 for a label that a sample has, else "
+            f"0, got the values {np.unique(y).tolist()}"
+        )
+    return labels
+
+
+def validation_indicators(y_val, n_labels, dtype):
+    """Read an indicator matrix of validation data, with as many labels as ``y`` has.
+
+    Parameters
+    ----------
+    y_val : array-like or sparse matrix of shape (n_samples, n_labels)
+    n_labels : int
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_labels)
+
+    Raises
+    ------
+    ValueError
+        For another shape, and what is no indicator matrix.
+    """
+    y_val = y_val.toarray() if issparse(y_val) else np.asarray(y_val)
+    if y_val.ndim != 2 or y_val.shape[1] != n_labels:
+        raise ValueError(
+            f"y_val must be an indicator matrix with {n_labels} columns, as y is, got "
+            f"the shape {y_val.shape}"
+        )
+    if not np.isin(y_val, (0, 1)).all():
+        raise ValueError("y_val must hold 0 and 1 only, as an indicator matrix does")
+    return np.ascontiguousarray(y_val, dtype=dtype)
 
 
 def weigh_classes(class_weight, y, sample_weight):
@@ -68,3 +144,34 @@ def _check(class_weight):
                     "class_weight must give finite weights of 0 or more, got "
                     f"{weight!r} for class {label!r}"
                 )
+
+
+def weigh_known_classes(class_weight, classes, target, sample_weight):
+    """``weigh_classes`` where a chunk may lack classes; ``target`` are their places.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        In double precision.
+
+    Raises
+    ------
+    ValueError
+        As for ``weigh_classes``, or for the weight of a class that is not known.
+    """
+    if isinstance(class_weight, list):
+        raise ValueError(f"class_weight must be a dict, got {class_weight!r}")
+    _check(class_weight)
+    known = classes.tolist()
+    unknown = [label for label in class_weight if label not in known]
+    if unknown:
+        raise ValueError(f"class_weight has classes that are not known: {unknown}")
+    factors = np.array([class_weight.get(label, 1.0) for label in known], dtype=float)
+    weights = factors[target]
+    if sample_weight is not None:
+        weights *= sample_weight
+    if not weights.any():
+        raise ValueError(
+            f"class_weight={class_weight!r} is zero for every class that y holds"
+        )
+    return weights

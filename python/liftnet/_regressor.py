@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from liftnet import _core, _validation
+from liftnet import _core, _sparse, _stream, _validation
 from liftnet._base import LiftedMLPBase
 
 
@@ -122,7 +123,9 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
     n_components : int, float, "auto" or None, default="auto"
         Leading principal directions of the inputs in which the first layer is trained:
         their number, the share of the variance that they hold (in (0, 1)), or None for
-        all. "auto" keeps all of up to 128 features and 95 % of the variance of more.
+        all. "auto" keeps all of up to 128 features and 95 % of the variance of more,
+        but of more than 2,048 features at most 1,024 directions. Training holds the
+        inputs in these directions, dense: n_samples x n_components_ numbers.
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts. For
         ``solver="batch"`` the relative improvement of the objective, and the optimality
@@ -146,7 +149,10 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Threads; None and -1 mean all processors. ``OMP_NUM_THREADS`` and
         ``RAYON_NUM_THREADS`` are upper limits.
     verbose : bool or int, default=False
-        Print the loss after every pass.
+        Show passes, loss, validation score and time left in a progress bar, where rich
+        or tqdm is installed (``pip install 'liftnet[progress]'``) and the output is a
+        terminal or a notebook; print a line for each pass elsewhere, or everywhere with
+        2 or more.
     input_noise : float, default=0.0
         Radius :math:`\rho \ge 0` of the noise that the network should withstand. The
         inputs of each sample are moved to the worst of their ball,
@@ -243,7 +249,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Passes begun.
     status_ : str
         Why training ended: "max_iter", "converged" (no improvement, or an optimum),
-        "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it).
+        "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it);
+        "partial_fit" after a chunk.
     n_components_ : int
         Directions of the inputs in which the first layer was trained.
     n_features_in_ : int
@@ -371,15 +378,17 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs. float32 is trained in single, everything else in double precision.
-            Not copied; do not write to it from another thread meanwhile.
+            Not copied; do not write to it from another thread meanwhile. Sparse ones
+            are read row by row and never made dense as a whole; CSR is best.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets. 0 or more for the Poisson loss, and not all 0.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, 0 or more. A weight of 0 removes a sample.
-        X_val : array-like of shape (n_val_samples, n_features), default=None
-            Validation inputs of your own, scored after every pass. With
+        X_val : {array-like, sparse matrix}, default=None
+            Validation inputs of your own, with the features of ``X``, scored after
+            every pass. With
             ``early_stopping=True`` they take the place of the share of ``X`` that would
             be set aside, and all of ``X`` is trained on; otherwise they are only
             watched, and the network is the same without them.
@@ -405,7 +414,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Ctrl-C stops within a batch, warns, and leaves the model of that moment.
         """
         given = _validation.together(X_val, y_val, sample_weight_val)
-        return self._fit_or_restore(X, y, sample_weight, given)
+        return self._or_restore(self._fit, X, y, sample_weight, given)
 
     def _fit(self, X, y, sample_weight, given=None):
         out_activation = _core.inverse_link(self.loss)
@@ -452,6 +461,67 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         weight = _validation.checked_weights(sample_weight_val, X_val)
         return _validation.ValidationSet(X_val, target, weight)
 
+    @available_if(_stream.is_available)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Learn from a chunk of data, in one pass, and go on from there with the next.
+
+        Between calls the estimator keeps the moments of all inputs and targets so far,
+        by which they are centred, scaled and mapped, the weights, their momentum and
+        metrics. The step is constant: ``learning_rate_init``, or a quarter of what
+        "auto" would begin with; ``batch_size="auto"`` is 32. ``coefs_`` are running
+        means of the weights over about the last tenth of all steps, at most the last
+        thousand, so that predictions are good at any time. After :meth:`fit` it goes on
+        from the weights of that, and before any from ``init`` or random weights; a
+        later :meth:`fit` starts anew.
+
+        ``alpha`` is divided by the number of samples so far. ``max_iter``,
+        ``early_stopping``, ``max_time``, ``diagnostics`` and ``verbose`` are not used.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs of the chunk; later ones are taken in the precision of the first.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, of as many outputs as in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, 0 or more, relative to each other within the chunk.
+
+        Returns
+        -------
+        self : LiftedMLPRegressor
+
+        Raises
+        ------
+        ValueError
+            For input that :meth:`fit` would refuse, or another architecture
+            than that of the call before. The estimator is then as it was before.
+        """
+        return self._or_restore(self._partial_fit, X, y, sample_weight)
+
+    def _partial_fit(self, X, y, sample_weight):
+        out_activation = _core.inverse_link(self.loss)
+        first = not hasattr(self, "coefs_")
+        types = (np.float64, np.float32) if first else self.coefs_[0].dtype
+        X, y = self._validate_X(
+            X, reset=first, y=y, dtype=types, multi_output=True, y_numeric=True
+        )
+        X = _sparse.dense(X)
+        target = self._targets(y, X.dtype)
+        X, target, sample_weight, _ = self._drop_weightless(X, target, sample_weight)
+        n_outputs = target.shape[1]
+        if not first and n_outputs != self.n_outputs_:
+            raise ValueError(
+                f"partial_fit goes on with {self.n_outputs_} outputs, but y has "
+                f"{n_outputs}"
+            )
+        start = None
+        if not hasattr(self, "_stream"):
+            start = self._previous(X) or self._given(X, n_outputs, out_activation)
+        _stream.train_chunk(self, X, target, n_outputs, self.loss, sample_weight, start)
+        self.out_activation_ = out_activation
+        return self
+
     def _targets_for_scorer(self, target):
         return target[:, 0] if target.shape[1] == 1 else target
 
@@ -486,7 +556,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
         Returns

@@ -36,7 +36,14 @@ _NUMBERS = {
 }
 
 # Reasons for the end of a fit.
-_STATUSES = ("max_iter", "converged", "max_time", "interrupted", "callback")
+_STATUSES = (
+    "max_iter",
+    "converged",
+    "max_time",
+    "interrupted",
+    "callback",
+    "partial_fit",
+)
 
 # Lists of numbers of the record, arrays in the file.
 _CURVES = ("loss_curve_", "validation_scores_")

@@ -102,7 +102,9 @@ def _network(init, wanted):
     if torch is not None and isinstance(init, torch.nn.Module):
         from liftnet.torch import read_module
 
-        coefs, intercepts, activations = read_module(init, wanted.link)
+        coefs, intercepts, activations = read_module(
+            init, wanted.link, wanted.sizes[-1]
+        )
         return _Network(coefs, intercepts, activations)
     if isinstance(init, Mapping):
         return _Network(*_of_state_dict(init))

@@ -663,9 +663,9 @@ def activation_block(
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties the layer above to its pre-activations.
     loss : str, default=None
-        Loss of an output above: softmax, logistic, squared_error, absolute_error or
-        huber, with its parameter in parentheses if wanted, as in
-        "softmax(label_smoothing=0.1)".
+        Loss of an output above: softmax, logistic, multilabel (targets of 0 and 1),
+        squared_error, absolute_error or huber, with its parameter in parentheses if
+        wanted, as in "softmax(label_smoothing=0.1)".
     tol : float, default=None
         Residual to reach; 1e-9, or 1e-5 in single precision, by default.
     max_iter : int, default=2000

@@ -225,15 +225,16 @@ def from_torch(module, *, task="classification", classes=None, **params):
         passed over. The last is a ``Linear`` layer that returns logits. What makes
         probabilities or rates of these may follow and is left out, for ``predict`` and
         the losses bring their own: ``Softmax``, ``LogSoftmax``, or after one output
-        ``Sigmoid``; with ``loss="poisson"`` :class:`Exp`.
-    task : {"classification", "regression"}, default="classification"
-        What the outputs are: logits of classes, or predictions. For
-        ``loss="poisson"`` the latter are logarithms of rates.
+        or several labels ``Sigmoid``; with ``loss="poisson"`` :class:`Exp`.
+    task : {"classification", "multilabel", "regression"}, default="classification"
+        What the outputs are: logits of classes, logits of two or more labels that do
+        not exclude each other, or predictions. For ``loss="poisson"`` the latter are
+        logarithms of rates.
     classes : array-like of shape (n_classes,), default=None
         Labels in the order of the outputs, sorted; ``range(n_classes)`` by default.
         A module with one output is a binary classifier; one with two becomes the
         same: its only output is their difference, which gives the same probabilities.
-        Not for regression.
+        Not for regression and labels, whose ``classes_`` are the outputs' numbers.
     **params
         Further parameters of the estimator.
 
@@ -248,8 +249,12 @@ def from_torch(module, *, task="classification", classes=None, **params):
     ValueError
         For a module of another structure; the message names the offending part.
     """
-    if task not in ("classification", "regression"):
-        raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
+    if task not in ("classification", "multilabel", "regression"):
+        raise ValueError(
+            f"task must be 'classification', 'multilabel' or 'regression', got {task!r}"
+        )
+    if task != "classification" and classes is not None:
+        raise ValueError("classes are for task='classification' only")
     linears, names, head = _read(module)
     # One name where one says it all, as an estimator is usually given it.
     activation = names[0] if len(set(names)) == 1 else names or "relu"
@@ -263,10 +268,17 @@ def from_torch(module, *, task="classification", classes=None, **params):
     params = {**fixed, "warm_start": True, **params}
     coefs, intercepts = _weights(linears)
     if task == "regression":
-        if classes is not None:
-            raise ValueError("classes are for task='classification' only")
         estimator = LiftedMLPRegressor(**params)
         estimator.out_activation_ = _core.inverse_link(estimator.loss)
+    elif task == "multilabel":
+        if linears[-1].out_features < 2:
+            raise ValueError(
+                "task='multilabel' needs a module with two outputs or more, got one; "
+                "one label is task='classification'"
+            )
+        estimator = LiftedMLPClassifier(**params)
+        estimator.classes_ = np.arange(linears[-1].out_features)
+        estimator.out_activation_ = "logistic"
     else:
         estimator = LiftedMLPClassifier(**params)
         estimator.classes_ = _classes(classes, linears[-1].out_features)
@@ -277,7 +289,8 @@ def from_torch(module, *, task="classification", classes=None, **params):
             intercepts[-1] = np.diff(intercepts[-1])
     loss = getattr(estimator, "loss", None)
     kind = type(estimator).__name__ + ("" if loss is None else f" with {loss=}")
-    _check_head(head, estimator.out_activation_, linears[-1].out_features, f"a {kind}")
+    sizes = linears[-1].out_features, len(intercepts[-1])
+    _check_head(head, estimator.out_activation_, *sizes, f"a {kind}")
     estimator.activations_ = estimator._chosen_activations = estimator._activations()
     estimator.n_features_in_ = linears[0].in_features
     estimator.n_layers_ = len(linears) + 1
@@ -318,24 +331,28 @@ def _numpy(parameter):
     return parameter.detach().to(device="cpu", dtype=dtype, copy=True).numpy()
 
 
-def _check_head(head, link, n_outputs, target):
-    """Refuse a last module that does not make of logits what ``link`` does."""
+def _check_head(head, link, n_outputs, n_wanted, target):
+    """Refuse a last module that does not make of logits what ``link`` does.
+
+    Of two outputs of the module one may be wanted, their difference.
+    """
     if head is None:
         return
     if isinstance(head, nn.Softmax | nn.LogSoftmax):
-        links = ["softmax", "logistic"] if n_outputs > 1 and head.dim in (1, -1) else []
+        exclusive = link == "softmax" or (link == "logistic" and n_wanted == 1)
+        right = exclusive and n_outputs > 1 and head.dim in (1, -1)
     elif isinstance(head, nn.Sigmoid):
-        links = ["logistic"] if n_outputs == 1 else []
+        right = link == "logistic" and n_outputs == n_wanted
     else:
-        links = ["exp"]
-    if link not in links:
+        right = link == "exp"
+    if not right:
         raise ValueError(
             f"the module ends with {head} after {n_outputs} outputs, which {target} "
             "cannot take over; leave it out"
         )
 
 
-def read_module(module, link):
+def read_module(module, link, n_outputs):
     """Weights and activations of a module, for the parameter ``init``.
 
     Parameters
@@ -344,6 +361,8 @@ def read_module(module, link):
         As :func:`from_torch` takes it.
     link : {"softmax", "logistic", "identity", "exp"}
         What follows the last layer of the network to train.
+    n_outputs : int
+        Outputs of that network.
 
     Returns
     -------
@@ -359,7 +378,7 @@ def read_module(module, link):
     """
     linears, names, head = _read(module)
     what = f"a network with out_activation_ {link!r}"
-    _check_head(head, link, linears[-1].out_features, what)
+    _check_head(head, link, linears[-1].out_features, n_outputs, what)
     return *_weights(linears), names
 
 

@@ -202,7 +202,19 @@ impl<'a, T: Real> ActivationBlock<'a, T> {
                     });
                 }
                 match targets {
-                    Targets::Values(values) => shape("target", values.shape(), [samples, outputs])?,
+                    Targets::Values(values) => {
+                        shape("target", values.shape(), [samples, outputs])?;
+                        if let Some(((row, _), value)) =
+                            values.indexed_iter().find(|(_, v)| !kind.allows(**v))
+                        {
+                            return Err(Error::Domain {
+                                row,
+                                got: value.f64(),
+                                allowed: kind.domain(),
+                                loss: kind.name(),
+                            });
+                        }
+                    }
                     Targets::Classes(classes) => {
                         shape("target", &[classes.len(), outputs], [samples, outputs])?;
                         let count = if matches!(kind, LossKind::Logistic { .. }) { 2 } else { outputs };

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! For classes the logarithms of their shares, smoothed as the labels are and less their mean, with the
-//! entropy of these for a loss. Of real targets
-//! each output has a convex problem of its own, whose slope is brought to 0 between two ends that
+//! entropy of these for a loss. Of real targets and labels each output has a convex problem of its own,
+//! whose slope is brought to 0 between two ends that
 //! bracket it, by false position (the Illinois rule).
 
 use crate::loss::{Loss, Targets};
@@ -20,7 +20,7 @@ const ROWS: usize = 4096;
 const MOST: usize = 200;
 /// Excess over the least loss, as a share of it.
 const TOLERANCE: f64 = 1e-10;
-/// Share of a class without samples, which would have logit −∞.
+/// Share of a class or label without samples, which would have logit −∞.
 const LEAST_SHARE: f64 = 1e-30;
 
 /// A constant prediction.
@@ -87,7 +87,8 @@ struct Output {
 impl Output {
     /// Takes the slope at its place and moves on; a bound of what is still to be gained there.
     fn step(&mut self, slope: f64) -> f64 {
-        if slope == 0.0 || slope.is_nan() {
+        // That of a label which all samples have, or none, ends nowhere.
+        if slope.abs() <= LEAST_SHARE || slope.is_nan() {
             return 0.0;
         }
         let side = usize::from(slope > 0.0);

@@ -6,6 +6,7 @@
 mod absolute;
 mod huber;
 mod logistic;
+mod multilabel;
 mod poisson;
 mod softmax;
 mod squared;
@@ -18,6 +19,7 @@ use ndarray::ArrayView2;
 pub use absolute::AbsoluteLoss;
 pub use huber::HuberLoss;
 pub use logistic::LogisticLoss;
+pub use multilabel::MultilabelLoss;
 pub use poisson::PoissonLoss;
 pub use softmax::SoftmaxLoss;
 pub use squared::SquaredLoss;
@@ -27,7 +29,7 @@ pub use squared::SquaredLoss;
 pub enum Targets<'a, T> {
     /// Class indices from 0, one per sample.
     Classes(&'a [u32]),
-    /// Real values, `(n_samples, n_outputs)`.
+    /// Real values, or 0 and 1 for the labels that a sample has not and has, `(n_samples, n_outputs)`.
     Values(ArrayView2<'a, T>),
 }
 
@@ -62,8 +64,8 @@ pub trait Loss<T: Real>: Send + Sync + std::fmt::Debug {
         0.0
     }
 
-    /// Score that early stopping watches, larger is better: 1 or 0 for a right or wrong class,
-    /// −ℓ for real targets.
+    /// Score that early stopping watches, larger is better: 1 or 0 for a right or wrong class or set of
+    /// labels, −ℓ for real targets.
     fn score(&self, targets: &Targets<'_, T>, row: usize, logits: &[T]) -> T;
 }
 
@@ -118,6 +120,11 @@ pub enum LossKind {
         /// s of [`LogisticLoss`].
         smoothing: f64,
     },
+    /// Sum of binary cross-entropies, one a label.
+    Multilabel {
+        /// s of [`MultilabelLoss`].
+        smoothing: f64,
+    },
     /// Half the squared distance.
     Squared,
     /// Sum of absolute differences, smoothed.
@@ -140,10 +147,14 @@ impl LossKind {
     /// Binary cross-entropy with plain labels.
     pub const LOGISTIC: LossKind = LossKind::Logistic { smoothing: 0.0 };
 
+    /// Binary cross-entropies with plain labels.
+    pub const MULTILABEL: LossKind = LossKind::Multilabel { smoothing: 0.0 };
+
     /// Every loss, with the default parameters.
     pub const ALL: &'static [LossKind] = &[
         LossKind::SOFTMAX,
         LossKind::LOGISTIC,
+        LossKind::MULTILABEL,
         LossKind::Squared,
         // Small beside the residuals of most fits, large enough for steps of a useful length.
         LossKind::Absolute { smoothing: 0.05 },
@@ -157,6 +168,7 @@ impl LossKind {
         match self {
             LossKind::Softmax { .. } => "softmax",
             LossKind::Logistic { .. } => "logistic",
+            LossKind::Multilabel { .. } => "multilabel",
             LossKind::Squared => "squared_error",
             LossKind::Absolute { .. } => "absolute_error",
             LossKind::Huber { .. } => "huber",
@@ -212,6 +224,10 @@ impl LossKind {
                 let [smoothing] = call.bind("loss", [("label_smoothing", Some(smoothing))])?;
                 LossKind::Logistic { smoothing: share(smoothing)? }
             }
+            LossKind::Multilabel { smoothing } => {
+                let [smoothing] = call.bind("loss", [("label_smoothing", Some(smoothing))])?;
+                LossKind::Multilabel { smoothing: share(smoothing)? }
+            }
             LossKind::Absolute { smoothing } => {
                 let [smoothing] = call.bind("loss", [("smoothing", Some(smoothing))])?;
                 LossKind::Absolute { smoothing: positive(smoothing)? }
@@ -227,16 +243,40 @@ impl LossKind {
         })
     }
 
-    /// Whether targets are real values rather than classes.
+    /// Whether targets are real values rather than classes or labels.
     pub fn is_regression(self) -> bool {
-        !matches!(self, LossKind::Softmax { .. } | LossKind::Logistic { .. })
+        !matches!(self, LossKind::Softmax { .. } | LossKind::Logistic { .. } | LossKind::Multilabel { .. })
+    }
+
+    /// Whether targets are [`Targets::Values`]: real ones, or the 0 and 1 of labels.
+    pub fn has_values(self) -> bool {
+        self.is_regression() || matches!(self, LossKind::Multilabel { .. })
+    }
+
+    /// Whether a finite value can be a target.
+    pub fn allows<T: Real>(self, y: T) -> bool {
+        match self {
+            LossKind::Poisson => y >= T::zero(),
+            LossKind::Multilabel { .. } => y == T::zero() || y == T::one(),
+            _ => true,
+        }
+    }
+
+    /// What targets can be, in words.
+    pub fn domain(self) -> &'static str {
+        match self {
+            LossKind::Softmax { .. } | LossKind::Logistic { .. } => "class indices",
+            LossKind::Multilabel { .. } => "0 or 1",
+            LossKind::Poisson => "values of at least 0",
+            LossKind::Squared | LossKind::Absolute { .. } | LossKind::Huber { .. } => "finite values",
+        }
     }
 
     /// Name of the function from logits to predictions.
     pub fn inverse_link(self) -> &'static str {
         match self {
             LossKind::Softmax { .. } => "softmax",
-            LossKind::Logistic { .. } => "logistic",
+            LossKind::Logistic { .. } | LossKind::Multilabel { .. } => "logistic",
             LossKind::Squared | LossKind::Absolute { .. } | LossKind::Huber { .. } => "identity",
             LossKind::Poisson => "exp",
         }
@@ -247,6 +287,7 @@ impl LossKind {
         match self {
             LossKind::Softmax { smoothing } => Box::new(SoftmaxLoss { smoothing }),
             LossKind::Logistic { smoothing } => Box::new(LogisticLoss { smoothing }),
+            LossKind::Multilabel { smoothing } => Box::new(MultilabelLoss { smoothing }),
             LossKind::Squared => Box::new(SquaredLoss),
             LossKind::Absolute { smoothing } => Box::new(AbsoluteLoss { smoothing }),
             LossKind::Huber { epsilon } => Box::new(HuberLoss { epsilon }),

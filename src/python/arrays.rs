@@ -4,6 +4,7 @@ use crate::activation::ActivationKind;
 use crate::error::Result;
 use crate::network::Network;
 use crate::real::Real;
+use crate::rows::{Rows, SparseRows};
 use ndarray::{Array1, Array2};
 use numpy::{
     Element, IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
@@ -11,7 +12,7 @@ use numpy::{
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyTuple};
 
 /// Inputs in one of the two precisions: the one place where the precision is decided.
 pub enum Inputs<'py> {
@@ -28,6 +29,62 @@ impl<'py> Inputs<'py> {
             return Ok(Inputs::F64(array.try_readonly()?));
         }
         Err(wrong_array(name, array, "a 2-d array of float32 or float64"))
+    }
+}
+
+/// Inputs of samples as borrowed from Python: an array, or the parts of a sparse one.
+pub enum Table<'py, T: Element> {
+    Dense(PyReadonlyArray2<'py, T>),
+    Sparse {
+        indptr: PyReadonlyArray1<'py, i64>,
+        indices: PyReadonlyArray1<'py, i32>,
+        values: PyReadonlyArray1<'py, T>,
+        n_columns: usize,
+    },
+}
+
+/// Inputs in one of the two precisions, as [`Inputs`] for arrays alone.
+pub enum Tables<'py> {
+    F32(Table<'py, f32>),
+    F64(Table<'py, f64>),
+}
+
+impl<'py> Tables<'py> {
+    pub fn borrow(name: &str, x: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let Ok(parts) = x.cast::<PyTuple>() else {
+            return Ok(match Inputs::borrow(name, x)? {
+                Inputs::F32(array) => Self::F32(Table::Dense(array)),
+                Inputs::F64(array) => Self::F64(Table::Dense(array)),
+            });
+        };
+        Ok(match parts.get_item(2)?.cast::<PyArray1<f32>>() {
+            Ok(_) => Self::F32(Table::borrow(name, x)?),
+            Err(_) => Self::F64(Table::borrow(name, x)?),
+        })
+    }
+}
+
+impl<'py, T: Element + Real> Table<'py, T> {
+    pub fn borrow(name: &str, x: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let Ok(parts) = x.cast::<PyTuple>() else { return Ok(Self::Dense(matrix(name, x)?)) };
+        let (indptr, indices, values, n_columns) =
+            parts.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, usize)>()?;
+        Ok(Self::Sparse {
+            indptr: vector(name, &indptr, "a sparse array with row ends of int64")?,
+            indices: vector(name, &indices, "a sparse array with columns of int32")?,
+            values: vector(name, &values, "a sparse array of the precision of X")?,
+            n_columns,
+        })
+    }
+
+    pub fn view(&self) -> PyResult<Rows<'_, T>> {
+        Ok(match self {
+            Self::Dense(x) => x.as_array().into(),
+            Self::Sparse { indptr, indices, values, n_columns } => {
+                SparseRows::new(indptr.as_slice()?, indices.as_slice()?, values.as_slice()?, *n_columns)?
+                    .into()
+            }
+        })
     }
 }
 

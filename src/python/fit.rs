@@ -1,10 +1,11 @@
 //! `fit`: from Python's arrays and options to a solved problem and back.
 
-use super::arrays::{Inputs, activations, into_lists, matrix, network, vector};
+use super::arrays::{Table, Tables, activations, into_lists, matrix, network, vector};
 use super::runner::{self, Listeners};
 use crate::activation::Divergence;
 use crate::error::{Error, Result};
 use crate::loss::{LossKind, Targets};
+use crate::network::Network;
 use crate::penalty::PenaltyKind;
 use crate::problem::Problem;
 use crate::real::Real;
@@ -15,7 +16,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-const SAME: &str = "a 1-d array of the precision of X";
+pub(super) const SAME: &str = "a 1-d array of the precision of X";
 
 /// The options as Python gives them; `None` is an automatic choice.
 #[derive(FromPyObject)]
@@ -79,7 +80,7 @@ impl<'py> FromPyObject<'_, 'py> for PyComponents {
 }
 
 impl PySpec {
-    fn spec(self) -> Result<Spec> {
+    pub(super) fn spec(self) -> Result<Spec> {
         Ok(Spec {
             solver: Solver::parse(&self.solver)?,
             input_noise: self.input_noise,
@@ -152,17 +153,31 @@ pub fn fit<'py>(
     let spec = options.extract::<PySpec>()?.spec()?;
     let listeners = Listeners { callback, with_weights, scorer };
     let request = Request { y, n_outputs, spec, sample_weight, start, validation, listeners };
-    match Inputs::borrow("X", x)? {
-        Inputs::F32(array) => request.fit(x.py(), &array),
-        Inputs::F64(array) => request.fit(x.py(), &array),
+    match Tables::borrow("X", x)? {
+        Tables::F32(table) => request.fit(x.py(), &table),
+        Tables::F64(table) => request.fit(x.py(), &table),
     }
 }
 
+/// Passes that a fit of so many samples and features will have at most.
+#[pyfunction]
+pub fn planned_passes(options: &Bound<'_, PyDict>, n_samples: usize, n_features: usize) -> PyResult<usize> {
+    Ok(options.extract::<PySpec>()?.spec()?.check(n_samples, n_features)?.max_iter)
+}
+
 /// coefs and intercepts.
-type Weights<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>);
+pub(super) type Weights<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>);
 
 /// Inputs, targets, sample weights.
 type Validation<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
+
+/// The network that training starts from.
+pub(super) fn start_network<T: Real + Element>(
+    start: Option<Weights<'_>>,
+    spec: &Spec,
+) -> PyResult<Option<Network<T>>> {
+    start.map(|(coefs, intercepts)| network::<T>(&coefs, &intercepts, &spec.activations)).transpose()
+}
 
 /// All but X, of whose precision the rest must be.
 struct Request<'py> {
@@ -176,28 +191,26 @@ struct Request<'py> {
 }
 
 impl<'py> Request<'py> {
-    fn fit<T: Real + Element>(self, py: Python<'py>, x: &PyReadonlyArray2<'py, T>) -> PyResult<FitResult> {
+    fn fit<T: Real + Element>(self, py: Python<'py>, x: &Table<'py, T>) -> PyResult<FitResult> {
         let Self { y, n_outputs, spec, sample_weight, start, validation, listeners } = self;
         let (loss, threads) = (spec.loss, spec.threads);
-        let x = x.as_array();
+        let x = x.view()?;
         let y = BorrowedTargets::<T>::borrow("y", &y, loss)?;
         let targets = y.view()?;
         let sample_weight =
             sample_weight.map(|weights| vector::<T>("sample_weight", &weights, SAME)).transpose()?;
         let weights = sample_weight.as_ref().map(|weights| weights.as_array());
-        let start = start
-            .map(|(coefs, intercepts)| network::<T>(&coefs, &intercepts, &spec.activations))
-            .transpose()?;
+        let start = start_network::<T>(start, &spec)?;
         let held_out = validation
             .map(|(x, y, weights)| {
                 let weights = weights.map(|weights| vector::<T>("sample_weight_val", &weights, SAME));
                 let y = BorrowedTargets::<T>::borrow("y_val", &y, loss)?;
-                Ok::<_, PyErr>((matrix::<T>("X_val", &x)?, y, weights.transpose()?))
+                Ok::<_, PyErr>((Table::<T>::borrow("X_val", &x)?, y, weights.transpose()?))
             })
             .transpose()?;
         let held_out = match &held_out {
             Some((x, y, weights)) => {
-                Some((x.as_array(), y.view()?, weights.as_ref().map(|weights| weights.as_array())))
+                Some((x.view()?, y.view()?, weights.as_ref().map(|weights| weights.as_array())))
             }
             None => None,
         };
@@ -207,7 +220,8 @@ impl<'py> Request<'py> {
             if let Some((x_val, ..)) = &held_out
                 && x_val.ncols() != x.ncols()
             {
-                let (got, expected) = (x_val.shape().to_vec(), format!("{} columns, as X has", x.ncols()));
+                let (got, expected) =
+                    (vec![x_val.nrows(), x_val.ncols()], format!("{} columns, as X has", x.ncols()));
                 return Err(Error::Shape { argument: "X_val".into(), got, expected });
             }
             let held_out =
@@ -232,21 +246,21 @@ impl<'py> Request<'py> {
 }
 
 /// Targets as borrowed from Python.
-enum BorrowedTargets<'py, T: Element> {
+pub(super) enum BorrowedTargets<'py, T: Element> {
     Classes(PyReadonlyArray1<'py, u32>),
     Values(PyReadonlyArray2<'py, T>),
 }
 
 impl<'py, T: Element + Real> BorrowedTargets<'py, T> {
-    fn borrow(name: &str, y: &Bound<'py, PyAny>, loss: LossKind) -> PyResult<Self> {
-        Ok(if loss.is_regression() {
+    pub(super) fn borrow(name: &str, y: &Bound<'py, PyAny>, loss: LossKind) -> PyResult<Self> {
+        Ok(if loss.has_values() {
             Self::Values(matrix(name, y)?)
         } else {
             Self::Classes(vector(name, y, "a contiguous 1-d array of uint32 class indices")?)
         })
     }
 
-    fn view(&self) -> PyResult<Targets<'_, T>> {
+    pub(super) fn view(&self) -> PyResult<Targets<'_, T>> {
         Ok(match self {
             Self::Classes(classes) => Targets::Classes(classes.as_slice().map_err(|_| {
                 PyTypeError::new_err("class indices must be contiguous, got an array with gaps")

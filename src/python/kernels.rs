@@ -343,7 +343,7 @@ impl<'py> BlockRequest<'_, 'py> {
         let lambda = self.terms.next_penalty_weight;
         let (values, classes);
         let above = match (loss, &self.terms.next_activation) {
-            (Some(loss), _) if !loss.is_regression() => {
+            (Some(loss), _) if !loss.has_values() => {
                 classes = vector::<u32>("target", self.target, CLASSES)?;
                 Above::Output { loss, targets: Targets::Classes(contiguous(&classes)?) }
             }

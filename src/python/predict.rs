@@ -1,13 +1,13 @@
 //! Forward passes and checks.
 
-use super::arrays::{Inputs, network};
+use super::arrays::{Inputs, Tables, network};
 use super::runner;
 use crate::linalg::Threads;
 use crate::loss::LossKind;
 use crate::network::Network;
 use crate::problem;
 use crate::real::Real;
-use ndarray::ArrayView2;
+use crate::rows::{Rows, first_non_finite as first_non_finite_of};
 use numpy::{Element, IntoPyArray};
 use pyo3::prelude::*;
 
@@ -24,15 +24,15 @@ pub fn decision_function<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
     let kinds = super::arrays::activations(&activations)?;
-    match Inputs::borrow("X", x)? {
-        Inputs::F32(array) => logits(py, array.as_array(), &network(&coefs, &intercepts, &kinds)?, n_threads),
-        Inputs::F64(array) => logits(py, array.as_array(), &network(&coefs, &intercepts, &kinds)?, n_threads),
+    match Tables::borrow("X", x)? {
+        Tables::F32(table) => logits(py, table.view()?, &network(&coefs, &intercepts, &kinds)?, n_threads),
+        Tables::F64(table) => logits(py, table.view()?, &network(&coefs, &intercepts, &kinds)?, n_threads),
     }
 }
 
 fn logits<'py, T: Real + Element>(
     py: Python<'py>,
-    x: ArrayView2<'_, T>,
+    x: Rows<'_, T>,
     network: &Network<T>,
     n_threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -53,11 +53,11 @@ pub fn first_non_finite(py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<Option
     Ok(match Inputs::borrow("X", x)? {
         Inputs::F32(array) => {
             let x = array.as_array();
-            py.detach(|| problem::first_non_finite(x, Threads::One))
+            py.detach(|| first_non_finite_of(x, Threads::One))
         }
         Inputs::F64(array) => {
             let x = array.as_array();
-            py.detach(|| problem::first_non_finite(x, Threads::One))
+            py.detach(|| first_non_finite_of(x, Threads::One))
         }
     })
 }

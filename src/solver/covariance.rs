@@ -5,14 +5,18 @@ use crate::error::Result;
 use crate::linalg::{LeadingEigen, Threads, add_upper_gram, leading_eigen, mirror, product};
 use crate::problem::Problem;
 use crate::real::Real;
-use ndarray::{Array1, Array2, ArrayView2, s};
+use crate::rows::{Rows, SparseRows, add_combination};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rand::seq::index;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
 
 /// Rows that are read at a time.
 const ROWS: usize = 512;
 /// Features up to which the Gram matrix is formed; beyond, it is only applied.
-const GRAM_MAX: usize = 2048;
+pub(super) const GRAM_MAX: usize = 2048;
+/// Columns that one task takes of a product with sparse rows.
+const COLUMNS: usize = 32;
 /// Steps of the subspace iteration.
 const ITERATIONS: usize = 4;
 /// First guess at the number of leading directions.
@@ -26,6 +30,8 @@ pub(super) struct Covariance<'a, T> {
     total: f64,
     trace: f64,
     gram: Option<Array2<f64>>,
+    /// Directions that may have any variance.
+    rank: usize,
 }
 
 impl<'a, T: Real> Covariance<'a, T> {
@@ -48,17 +54,29 @@ impl<'a, T: Real> Covariance<'a, T> {
             None => rows.len() as f64,
         };
         let root_weights = problem.weights().map(|weights| weights.mapv(T::sqrt));
-        let mut covariance = Self { standard, rows, root_weights, total, trace: 0.0, gram: None };
+        let rank = d.min(rows.len());
+        let mut covariance = Self { standard, rows, root_weights, total, trace: 0.0, gram: None, rank };
         if form || d <= GRAM_MAX {
             let gram = covariance.form();
             covariance.trace = gram.diag().sum();
             covariance.gram = Some(gram);
         } else {
-            let mut sum = 0.0;
-            covariance.blocks(|block| sum += block.iter().map(|v| v.f64() * v.f64()).sum::<f64>());
-            covariance.trace = sum / total;
+            covariance.trace = match covariance.standard.x {
+                Rows::Dense(_) => {
+                    let mut sum = 0.0;
+                    covariance.blocks(|block| sum += block.iter().map(|v| v.f64() * v.f64()).sum::<f64>());
+                    sum / total
+                }
+                Rows::Sparse(x) => covariance.sparse_trace(x),
+            };
         }
         covariance
+    }
+
+    /// From what is known of G.
+    pub fn known(standard: Standard<'a, T>, gram: Array2<f64>) -> Self {
+        let (trace, rank) = (gram.diag().sum(), gram.nrows());
+        Self { standard, rows: vec![], root_weights: None, total: 1.0, trace, gram: Some(gram), rank }
     }
 
     fn blocks(&self, mut visit: impl FnMut(ArrayView2<'_, T>)) {
@@ -78,6 +96,10 @@ impl<'a, T: Real> Covariance<'a, T> {
         gram.mapv(T::f64)
     }
 
+    pub fn n_features(&self) -> usize {
+        self.standard.x.ncols()
+    }
+
     pub fn mean_eigenvalue(&self) -> f64 {
         self.trace / self.standard.x.ncols() as f64
     }
@@ -90,9 +112,64 @@ impl<'a, T: Real> Covariance<'a, T> {
         }
     }
 
+    fn weight(&self, row: usize) -> f64 {
+        self.root_weights.as_ref().map_or(1.0, |roots| roots[row].f64().powi(2))
+    }
+
+    /// Of what the rows hold: a zero is as far from the centre as all others of its feature.
+    fn sparse_trace(&self, x: SparseRows<'_, T>) -> f64 {
+        let Standard { center, scale, .. } = self.standard;
+        let square = |value: T, j: usize| ((value - center[j]) * scale[j]).f64().powi(2);
+        let zeros: f64 = (0..scale.len()).map(|j| square(T::zero(), j)).sum();
+        let of_row =
+            |row| zeros + x.entries(row).map(|(j, v)| square(v, j) - square(T::zero(), j)).sum::<f64>();
+        self.rows.iter().map(|&row| self.weight(row) * of_row(row)).sum::<f64>() / self.total
+    }
+
+    /// G q for a few columns of q, from what the rows hold:
+    /// S (mean x sᵀ − μ mean sᵀ) with s = qᵀS (x − μ) of each row.
+    fn sparse_image(&self, x: SparseRows<'_, T>, q: ArrayView2<'_, f64>) -> Array2<f64> {
+        let Standard { center, scale, .. } = self.standard;
+        let mut scaled = q.to_owned();
+        for (mut row, &scale) in scaled.rows_mut().into_iter().zip(&scale) {
+            row *= scale.f64();
+        }
+        let mut base = Array1::<f64>::zeros(q.ncols());
+        for (row, &center) in scaled.rows().into_iter().zip(&center) {
+            base.scaled_add(-center.f64(), &row);
+        }
+        let mut image = Array2::<f64>::zeros(q.raw_dim());
+        let mut sum = Array1::<f64>::zeros(q.ncols());
+        let mut scores = base.clone();
+        for &row in &self.rows {
+            scores.assign(&base);
+            if let Some(scores) = scores.as_slice_mut() {
+                add_combination(x.entries(row).map(|(j, v)| (j, v.f64())), scaled.view(), scores);
+            }
+            scores *= self.weight(row) / self.total;
+            sum += &scores;
+            for (j, value) in x.entries(row) {
+                image.row_mut(j).scaled_add(value.f64(), &scores);
+            }
+        }
+        for ((mut row, &center), &scale) in image.rows_mut().into_iter().zip(&center).zip(&scale) {
+            row.scaled_add(-center.f64(), &sum);
+            row *= scale.f64();
+        }
+        image
+    }
+
     /// G q.
-    fn apply(&self, q: &Array2<f64>) -> Array2<f64> {
+    pub fn apply(&self, q: &Array2<f64>) -> Array2<f64> {
         let mut image = Array2::zeros(q.raw_dim());
+        if let (None, Rows::Sparse(x)) = (&self.gram, self.standard.x) {
+            image
+                .axis_chunks_iter_mut(Axis(1), COLUMNS)
+                .into_par_iter()
+                .zip(q.axis_chunks_iter(Axis(1), COLUMNS))
+                .for_each(|(mut image, q)| image.assign(&self.sparse_image(x, q)));
+            return image;
+        }
         if let Some(gram) = &self.gram {
             product(1.0, gram.view(), q.view(), 0.0, image.view_mut(), Threads::All);
             return image;
@@ -124,7 +201,7 @@ impl<'a, T: Real> Covariance<'a, T> {
         rng: &mut Xoshiro256PlusPlus,
     ) -> Result<Option<(usize, LeadingEigen)>> {
         // More rows than this do not exist, nor do more directions with any variance.
-        let full = self.standard.x.ncols().min(self.rows.len());
+        let full = self.rank;
         let mut block = FIRST_BLOCK.min(full);
         while block <= most {
             let eigen = self.leading(block, rng)?;

@@ -22,11 +22,11 @@ use rand::Rng;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// The masks of up to so many samples that are worked on together; each such chunk draws from a stream
+/// The masks of up to so many samples that are worked on together; each such chunk has a generator
 /// of its own, so that the bits do not depend on the threads.
 #[derive(Debug)]
 pub(super) struct Dropout<T> {
-    stream: Xoshiro256PlusPlus,
+    generator: Xoshiro256PlusPlus,
     /// Of each hidden layer; `None` where no unit is left out.
     masks: Vec<Option<Mask<T>>>,
 }
@@ -40,25 +40,31 @@ struct Mask<T> {
     whole: Array2<T>,
 }
 
-/// A stream for each chunk: none meets another, nor the one that `seed` itself begins.
-pub(super) fn streams(seed: u64) -> impl Iterator<Item = Xoshiro256PlusPlus> {
-    let mut stream = Xoshiro256PlusPlus::seed_from_u64(seed);
-    stream.long_jump();
+/// One for each chunk: their numbers are parts of one sequence, far from each other and from those that
+/// `seed` itself begins.
+pub(super) fn generators(seed: u64) -> impl Iterator<Item = Xoshiro256PlusPlus> {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
+    generator.long_jump();
     std::iter::repeat_with(move || {
-        stream.jump();
-        stream.clone()
+        generator.jump();
+        generator.clone()
     })
 }
 
 impl<T: Real> Dropout<T> {
     /// With the rate p of each hidden layer, for up to so many rows; `None` where all are 0.
-    pub fn new(layers: &[Layer<T>], rates: &[f64], rows: usize, stream: Xoshiro256PlusPlus) -> Option<Self> {
+    pub fn new(
+        layers: &[Layer<T>],
+        rates: &[f64],
+        rows: usize,
+        generator: Xoshiro256PlusPlus,
+    ) -> Option<Self> {
         let mask = |(&rate, layer): (&f64, &Layer<T>)| {
             let zeros = Array2::zeros((rows, layer.weights.ncols()));
             (rate > 0.0).then(|| Mask { rate, factors: zeros.clone(), whole: zeros })
         };
         let masks = rates.iter().zip(layers).map(mask).collect();
-        rates.iter().any(|&rate| rate > 0.0).then_some(Self { stream, masks })
+        rates.iter().any(|&rate| rate > 0.0).then_some(Self { generator, masks })
     }
 
     /// Draws the masks of so many rows.
@@ -70,7 +76,7 @@ impl<T: Real> Dropout<T> {
                 let Some(factors) = factors.as_slice_mut() else { return };
                 // Half of the bits for each of two units.
                 for pair in factors.chunks_mut(2) {
-                    let mut bits = self.stream.next_u64();
+                    let mut bits = self.generator.next_u64();
                     for factor in pair {
                         *factor = if bits & 0xffff_ffff < below { T::zero() } else { kept };
                         bits >>= 32;

@@ -10,33 +10,36 @@
 //! A plain gradient step on W̃ is then the step of the weight block in the metric G + δI, and
 //! ‖W̃‖² is the ridge penalty in that metric. `fold` writes z = W̃ᵀx̃ + b as z = Wᵀx + b′.
 
-use super::covariance::Covariance;
-use super::standardisation::{Standard, standardisation};
+use super::covariance::{Covariance, GRAM_MAX};
+use super::standardisation::{FeatureMoments, Standard, standard_of_moments, standardisation};
 use crate::error::Result;
 use crate::linalg::{LeadingEigen, Threads, lower_factor, product};
 use crate::problem::Problem;
 use crate::real::Real;
+use crate::rows::{Rows, SparseRows, add_combination};
 use crate::spec::{AUTO_SHARE, Components, NARROW, Options};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 /// Rows that one task maps at a time.
 const ROWS: usize = 256;
+/// Most directions that are kept of inputs whose Gram matrix is not formed, unless more are asked for.
+const MOST: usize = 1024;
 /// Least damping, which keeps the map of data without any variance finite.
-const TINY: f64 = 1e-12;
+pub(super) const TINY: f64 = 1e-12;
 
 /// An affine map of the inputs, fitted to data.
 #[derive(Debug, Clone)]
 pub struct InputMap<T> {
-    center: Array1<T>,
-    scale: Array1<T>,
-    directions: Directions<T>,
+    pub(super) center: Array1<T>,
+    pub(super) scale: Array1<T>,
+    pub(super) directions: Directions<T>,
 }
 
 /// Coordinates of the centred, scaled inputs.
 #[derive(Debug, Clone)]
-enum Directions<T> {
+pub(super) enum Directions<T> {
     /// The features themselves.
     Features,
     Spectral {
@@ -61,27 +64,96 @@ impl<T: Real> InputMap<T> {
         rng: &mut Xoshiro256PlusPlus,
     ) -> Result<Self> {
         let (center, scale) = standardisation(problem, options.scaling);
-        let d = problem.n_features();
         let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
-        let components = match options.components {
-            _ if keep_all => Components::All,
-            Components::Auto if d <= NARROW => Components::All,
-            Components::Count(k) if k >= d => Components::All,
-            chosen => chosen,
-        };
+        let components = components(options, keep_all, problem.n_features());
         let covariance = Covariance::estimate(problem, standard, components == Components::All, rng);
+        let directions = Self::directions(covariance, components, options, rng)?;
+        Ok(Self { center, scale, directions })
+    }
+
+    /// [`InputMap::fit`] from the moments of all data so far, of which `problem` is the last chunk.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Factorisation`].
+    pub fn from_moments(
+        problem: &Problem<'_, T>,
+        moments: &FeatureMoments<'_>,
+        options: &Options,
+        keep_all: bool,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<Self> {
+        let (center, scale) = standard_of_moments(moments, options.scaling);
+        let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
+        let components = components(options, keep_all, problem.n_features());
+        let covariance = match moments.covariance {
+            Some(known) => Covariance::known(standard, scaled(known, scale.view())),
+            None => Covariance::estimate(problem, standard, components == Components::All, rng),
+        };
+        let directions = Self::directions(covariance, components, options, rng)?;
+        Ok(Self { center, scale, directions })
+    }
+
+    /// [`InputMap::fit_features`] from the moments of all data so far.
+    pub fn features_from_moments(
+        problem: &Problem<'_, T>,
+        moments: &FeatureMoments<'_>,
+        options: &Options,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> (Self, Array2<f64>, f64) {
+        let (center, scale) = standard_of_moments(moments, options.scaling);
+        let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
+        let covariance = match moments.covariance {
+            Some(known) => Covariance::known(standard, scaled(known, scale.view())),
+            None => Covariance::estimate(problem, standard, true, rng),
+        };
+        let damping = (options.input_damping * covariance.mean_eigenvalue()).max(TINY);
+        let gram = covariance.dense();
+        (Self { center, scale, directions: Directions::Features }, gram, damping)
+    }
+
+    /// A map as [`InputMap::parts`] gave it.
+    pub fn from_parts(parts: MapParts<T>) -> Self {
+        let MapParts { center, scale, directions } = parts;
+        let directions = match directions {
+            Some((forward, inverse)) => Directions::Spectral { forward, inverse },
+            None => Directions::Features,
+        };
+        Self { center, scale, directions }
+    }
+
+    /// What it is made of.
+    pub fn parts(&self) -> MapParts<T> {
+        let directions = match &self.directions {
+            Directions::Features => None,
+            Directions::Spectral { forward, inverse } => Some((forward.clone(), inverse.clone())),
+        };
+        MapParts { center: self.center.clone(), scale: self.scale.clone(), directions }
+    }
+
+    fn directions(
+        covariance: Covariance<'_, T>,
+        components: Components,
+        options: &Options,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<Directions<T>> {
+        let d = covariance.n_features();
         let directions = match components {
             Components::All => None,
+            Components::Auto if d > GRAM_MAX => {
+                let most = MOST.min(d / 2);
+                let found = covariance.share(AUTO_SHARE, most, rng)?;
+                Some(found.map_or_else(|| Ok((most, covariance.leading(more(most), rng)?)), Ok)?)
+            }
             Components::Auto => covariance.share(AUTO_SHARE, d / 2, rng)?,
             Components::Share(share) => covariance.share(share, d, rng)?,
-            Components::Count(k) => Some((k, covariance.leading(k + k / 4 + 16, rng)?)),
+            Components::Count(k) => Some((k, covariance.leading(more(k), rng)?)),
         };
         let damping = (options.input_damping * covariance.mean_eigenvalue()).max(TINY);
         let (forward, inverse) = match directions {
             Some((k, eigen)) => leading_map(&eigen, k, damping),
             None => full_map(covariance.dense(), damping)?,
         };
-        Ok(Self { center, scale, directions: Directions::Spectral { forward, inverse } })
+        Ok(Directions::Spectral { forward, inverse })
     }
 
     /// Fits centre and scale alone, for penalties on the weights of single features. Returns the map,
@@ -126,10 +198,14 @@ impl<T: Real> InputMap<T> {
     }
 
     /// x̃ with a trailing column of ones, `(n_samples, k + 1)`.
-    pub fn apply(&self, x: ArrayView2<'_, T>) -> Array2<T> {
-        let k = self.n_components();
-        let standard = Standard { x, center: self.center.view(), scale: self.scale.view() };
+    pub fn apply<'x>(&self, x: impl Into<Rows<'x, T>>) -> Array2<T> {
+        let (x, k) = (x.into(), self.n_components());
         let mut mapped = Array2::ones((x.nrows(), k + 1));
+        if let (Rows::Sparse(x), Directions::Spectral { forward, .. }) = (x, &self.directions) {
+            self.apply_sparse(x, forward.view(), mapped.view_mut());
+            return mapped;
+        }
+        let standard = Standard { x: x.reborrow(), center: self.center.view(), scale: self.scale.view() };
         mapped.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter().enumerate().for_each_init(
             || Array2::zeros((ROWS, x.ncols())),
             |buffer, (chunk, mut out)| {
@@ -146,6 +222,33 @@ impl<T: Real> InputMap<T> {
             },
         );
         mapped
+    }
+
+    /// Of what the rows hold: Mᵀ S x, moved by −Mᵀ S μ.
+    fn apply_sparse(
+        &self,
+        x: SparseRows<'_, T>,
+        forward: ArrayView2<'_, T>,
+        mut mapped: ArrayViewMut2<'_, T>,
+    ) {
+        let k = forward.ncols();
+        let mut scaled = forward.to_owned();
+        scaled *= &self.scale.view().insert_axis(Axis(1));
+        let mut base = vec![0.0; k];
+        for (row, &center) in scaled.rows().into_iter().zip(&self.center) {
+            base.iter_mut().zip(row).for_each(|(base, &v)| *base -= center.f64() * v.f64());
+        }
+        let base: Vec<T> = base.into_iter().map(T::of).collect();
+        mapped.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter().enumerate().for_each(
+            |(chunk, mut out)| {
+                for (i, mut out) in out.rows_mut().into_iter().enumerate() {
+                    if let Some(out) = out.as_slice_mut() {
+                        out[..k].copy_from_slice(&base);
+                        add_combination(x.entries(chunk * ROWS + i), scaled.view(), &mut out[..k]);
+                    }
+                }
+            },
+        );
     }
 
     /// Weights and intercept for raw inputs from `(k + 1, n_units)` weights for mapped ones.
@@ -232,6 +335,53 @@ impl<T: Real> InputMap<T> {
         }
         weights
     }
+}
+
+/// Upper bound of the directions that a map of so many samples and features keeps.
+pub(super) fn most_directions(options: &Options, n: usize, d: usize) -> usize {
+    if options.penalties[0].is_elementwise() {
+        return d;
+    }
+    // A start may add one for each unit.
+    let units = options.hidden_layer_sizes.first().copied().unwrap_or(0);
+    match options.components {
+        Components::Auto if d > GRAM_MAX => (more(MOST.min(d / 2)) + units).min(d),
+        Components::Count(k) => (more(k) + units).min(d),
+        // No more directions than rows have any variance.
+        Components::Share(_) if d > GRAM_MAX => d.min(n),
+        _ => d,
+    }
+}
+
+/// Pairs to look for where the leading `k` shall be accurate.
+fn more(k: usize) -> usize {
+    k + k / 4 + 16
+}
+
+/// What an [`InputMap`] is made of.
+#[derive(Debug, Clone)]
+pub struct MapParts<T> {
+    /// What is taken from the inputs, `(n_features,)`.
+    pub center: Array1<T>,
+    /// By what they are then multiplied, `(n_features,)`.
+    pub scale: Array1<T>,
+    /// M, `(n_features, k)`, and its left inverse; `None` for the features themselves.
+    pub directions: Option<(Array2<T>, Array2<T>)>,
+}
+
+fn components(options: &Options, keep_all: bool, d: usize) -> Components {
+    match options.components {
+        _ if keep_all => Components::All,
+        Components::Auto if d <= NARROW => Components::All,
+        Components::Count(k) if k >= d => Components::All,
+        chosen => chosen,
+    }
+}
+
+/// The covariance of scaled features.
+fn scaled<T: Real>(covariance: ArrayView2<'_, f64>, scale: ArrayView1<'_, T>) -> Array2<f64> {
+    let scale = scale.mapv(T::f64);
+    &covariance * &scale * scale.view().insert_axis(Axis(1))
 }
 
 fn leading_map<T: Real>(eigen: &LeadingEigen, k: usize, damping: f64) -> (Array2<T>, Array2<T>) {

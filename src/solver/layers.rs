@@ -312,6 +312,16 @@ impl<T: Real> Layer<T> {
         Ok(())
     }
 
+    /// What the momentum holds.
+    pub fn velocity(&self) -> &Array2<T> {
+        &self.velocity
+    }
+
+    /// Takes over a momentum of the shape of the weights.
+    pub fn set_velocity(&mut self, velocity: &Array2<T>) {
+        self.velocity.assign(velocity);
+    }
+
     /// Forgets the momentum and returns to earlier weights.
     pub fn restore(&mut self, weights: &Array2<T>) {
         self.weights.assign(weights);

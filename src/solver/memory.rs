@@ -1,5 +1,6 @@
 //! Whether a fit can fit into memory, before anything is allocated.
 
+use super::input_map::most_directions;
 use crate::error::{Error, Result};
 use crate::penalty::PenaltyKind;
 use crate::problem::Problem;
@@ -29,21 +30,24 @@ pub(super) fn spare_memory<T: Real>(problem: &Problem<'_, T>, options: &Options)
 /// Features beyond which the input map is far from square.
 const WIDE: u64 = 4096;
 
-/// Bytes: an upper estimate that takes every direction of the inputs to be kept.
+/// Bytes: an upper estimate that takes as many directions of the inputs to be kept as may be.
 fn working_memory<T: Real>(problem: &Problem<'_, T>, options: &Options) -> u64 {
     let size = std::mem::size_of::<T>() as u64;
     let (n, d) = (problem.n_samples() as u64, problem.n_features() as u64);
     let units = options.hidden_layer_sizes.iter().map(|&units| units as u64);
-    let mut inputs = d;
+    let most = most_directions(options, problem.n_samples(), problem.n_features()) as u64;
+    let mut inputs = most;
     // Mapped data; the map, its inverse, and the second moments in double precision.
-    let mut numbers = n.saturating_mul(d + 1).saturating_add(d.saturating_mul(d.min(WIDE)).saturating_mul(8));
+    let map = d.saturating_mul(if most < d { most } else { d.min(WIDE) });
+    let mut numbers = n.saturating_mul(most + 1).saturating_add(map.saturating_mul(8));
     if options.input_noise > 0.0 {
         // The metric of the noise, work space, and in the batch solver the moved inputs, twice.
         let rows = if options.solver == Solver::Batch { n } else { options.batch_size as u64 };
         numbers = numbers.saturating_add(rows.saturating_add(d).saturating_mul(d + 1).saturating_mul(2));
     }
     for (l, units) in units.chain([problem.n_outputs() as u64]).enumerate() {
-        let weights = inputs.saturating_add(1).saturating_mul(units);
+        let folded = if l == 0 { d } else { inputs };
+        let weights = folded.saturating_add(1).saturating_mul(units);
         // Weights, gradient, step, velocity, snapshot, best and folded copies.
         numbers = numbers.saturating_add(weights.saturating_mul(7));
         let penalised = options.penalties[l] != PenaltyKind::Ridge;

@@ -27,13 +27,17 @@ mod shard;
 mod standardisation;
 mod start;
 mod stochastic;
+mod stream;
 mod target_map;
 #[cfg(test)]
 mod tests;
+mod wider_map;
 
 pub use batch::batch;
 pub use control::{Control, PassReport, Silent, Status};
 pub use history::History;
-pub use input_map::InputMap;
+pub use input_map::{InputMap, MapParts};
+pub use standardisation::FeatureMoments;
 pub use stochastic::{Solution, stochastic};
+pub use stream::{Chunk, Stream, stream};
 pub use target_map::{TargetMap, with_standard_targets};

@@ -4,7 +4,7 @@
 //! one thread. The cut does not depend on the number of threads, so neither do the bits.
 
 use super::activations::Activations;
-use super::dropout::{Dropout, streams};
+use super::dropout::{Dropout, generators};
 use super::layers::Layer;
 use super::noise::{InputNoise, normalise, pull_back_loss};
 use crate::activation::{Moments, Tie};
@@ -96,11 +96,11 @@ impl<T: Real> Batch<T> {
         self
     }
 
-    /// With hidden units left out at random where gradients are taken.
+    /// With hidden units left out at random where gradients are taken, at the rates of each hidden layer.
     #[must_use]
-    pub fn with_dropout(mut self, layers: &[Layer<T>], options: &Options) -> Self {
-        for (chunk, stream) in self.chunks.iter_mut().zip(streams(options.seed)) {
-            chunk.dropout = Dropout::new(layers, &options.dropout, ROWS, stream);
+    pub fn with_dropout(mut self, layers: &[Layer<T>], rates: &[f64], seed: u64) -> Self {
+        for (chunk, generator) in self.chunks.iter_mut().zip(generators(seed)) {
+            chunk.dropout = Dropout::new(layers, rates, ROWS, generator);
         }
         self
     }

@@ -9,6 +9,9 @@ const WARM_UP: f64 = 0.25;
 /// The least number of steps of that rise.
 const WARM_UP_STEPS: f64 = 10.0;
 
+/// Steps of that rise in a stream, whose length is not known.
+const STREAM_WARM_UP: f64 = 50.0;
+
 /// Falls linearly to 0 over the run; metrics are refreshed at steps 0, 1, 2, 4, ..., then once a
 /// pass.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(super) struct Schedule {
     /// The end that the run has without a limit of time.
     planned: usize,
     next_refresh: usize,
+    /// Steps of a stream before this one, whose rate is constant.
+    stream: Option<usize>,
     /// Steps over which sets that are not convex are tightened, and noise grows.
     ramp: usize,
 }
@@ -41,8 +46,15 @@ impl Schedule {
             end: steps_per_pass * options.max_iter,
             planned: steps_per_pass * options.max_iter,
             next_refresh: 0,
+            stream: None,
             ramp: steps_per_pass * options.max_iter / 2,
         }
+    }
+
+    /// For one pass over a chunk of a stream: a constant rate, after `before` steps on other chunks.
+    pub fn steady(options: &Options, n_samples: usize, before: usize) -> Self {
+        let schedule = Self::new(options, n_samples);
+        Self { stream: Some(before), warm_up: STREAM_WARM_UP, ..schedule }
     }
 
     /// How far the sets that are not convex should be tightened, and the share that the noise has of its
@@ -58,11 +70,15 @@ impl Schedule {
 
     /// η of the current step.
     pub fn rate(&self) -> f64 {
-        let rise = ((self.step + 1) as f64 / self.warm_up).min(1.0);
+        let steps = self.step + self.stream.unwrap_or(0) + 1;
+        let rise = (steps as f64 / self.warm_up).min(1.0);
         self.top * rise * self.level()
     }
 
     fn level(&self) -> f64 {
+        if self.stream.is_some() {
+            return 1.0;
+        }
         let done = (self.step - self.start) as f64 / (self.end - self.start).max(1) as f64;
         self.from * (1.0 - done).max(0.0)
     }

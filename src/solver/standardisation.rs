@@ -2,9 +2,11 @@
 
 use crate::problem::Problem;
 use crate::real::Real;
+use crate::rows::{Rows, SparseRows};
 use crate::spec::Scaling;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Least rows that one task reads.
 const ROWS: usize = 256;
@@ -12,7 +14,7 @@ const ROWS: usize = 256;
 /// Rows of X, centred and scaled on the way into a buffer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standard<'a, T> {
-    pub x: ArrayView2<'a, T>,
+    pub x: Rows<'a, T>,
     pub center: ArrayView1<'a, T>,
     pub scale: ArrayView1<'a, T>,
 }
@@ -35,7 +37,7 @@ impl<T: Real> Standard<'_, T> {
     ) -> ArrayView2<'b, T> {
         let count = rows.len();
         for (row, mut out) in rows.zip(buffer.rows_mut()) {
-            out.assign(&self.x.row(row));
+            self.x.copy(row, out.view_mut());
             if let Some(out) = out.as_slice_mut() {
                 self.standardise(out);
                 if let Some(roots) = root_weights {
@@ -47,21 +49,57 @@ impl<T: Real> Standard<'_, T> {
     }
 }
 
+/// What is known of the features of a stream so far, `(n_features,)` each.
+#[derive(Debug, Clone, Copy)]
+pub struct FeatureMoments<'a> {
+    /// Means.
+    pub mean: ArrayView1<'a, f64>,
+    /// Variances.
+    pub variance: ArrayView1<'a, f64>,
+    /// Smallest values.
+    pub low: ArrayView1<'a, f64>,
+    /// Largest values.
+    pub high: ArrayView1<'a, f64>,
+    /// Covariances, `(n_features, n_features)`; `None` where there are too many features.
+    pub covariance: Option<ArrayView2<'a, f64>>,
+}
+
+/// [`standardisation`] from moments.
+pub(super) fn standard_of_moments<T: Real>(
+    moments: &FeatureMoments<'_>,
+    scaling: Scaling,
+) -> (Array1<T>, Array1<T>) {
+    let FeatureMoments { mean, variance, low, high, .. } = moments;
+    let range = (high - low).to_vec();
+    let largest = ndarray::Zip::from(low).and(high).map_collect(|low, high| low.abs().max(high.abs()));
+    let scale = scales::<T>(&variance.to_vec(), &range, &largest.to_vec(), scaling);
+    (mean.mapv(T::of), scale)
+}
+
 /// Centre and scale of every feature; a constant feature has scale 0.
 pub(super) fn standardisation<T: Real>(problem: &Problem<'_, T>, scaling: Scaling) -> (Array1<T>, Array1<T>) {
     let d = problem.n_features();
     // About a row of the data: no cancellation for features with a large mean.
-    let origin = problem.x().row(problem.counting_rows().first().copied().unwrap_or(0)).to_vec();
+    let mut origin = Array1::zeros(d);
+    problem.x().copy(problem.counting_rows().first().copied().unwrap_or(0), origin.view_mut());
+    let origin = origin.to_vec();
     let Moments { weight, sum, squares, low, high } = moments(problem, &origin);
     let mean: Vec<f64> = sum.iter().map(|s| s / weight).collect();
     let center = (0..d).map(|j| T::of(origin[j].f64() + mean[j])).collect();
     let range: Vec<f64> = (0..d).map(|j| high[j].f64() - low[j].f64()).collect();
+    let variance: Vec<f64> = (0..d).map(|j| squares[j] / weight - mean[j] * mean[j]).collect();
+    let largest: Vec<f64> = (0..d).map(|j| low[j].f64().abs().max(high[j].f64().abs())).collect();
+    (center, scales(&variance, &range, &largest, scaling))
+}
+
+/// By what to multiply centred features of these variances, ranges and largest absolute values.
+fn scales<T: Real>(variance: &[f64], range: &[f64], largest: &[f64], scaling: Scaling) -> Array1<T> {
+    let d = variance.len();
     let variance: Vec<f64> = (0..d)
         .map(|j| {
             // A spread no wider than the rounding of the values is noise.
-            let noise = T::epsilon().f64() * low[j].f64().abs().max(high[j].f64().abs());
-            let v = squares[j] / weight - mean[j] * mean[j];
-            if range[j] > 4.0 * noise && v > 0.0 { v } else { 0.0 }
+            let noise = T::epsilon().f64() * largest[j];
+            if range[j] > 4.0 * noise && variance[j] > 0.0 { variance[j] } else { 0.0 }
         })
         .collect();
     let varying: Vec<usize> = (0..d).filter(|&j| variance[j] > 0.0).collect();
@@ -72,15 +110,14 @@ pub(super) fn standardisation<T: Real>(problem: &Problem<'_, T>, scaling: Scalin
     };
     let total: f64 = varying.iter().map(|&j| variance[j]).sum();
     let global = (total / varying.len().max(1) as f64).sqrt();
-    let scale = (0..d)
+    (0..d)
         .map(|j| match scaling {
             _ if variance[j] == 0.0 => T::zero(),
             Scaling::None => T::one(),
             Scaling::Feature => T::of(variance[j].sqrt().recip()),
             Scaling::Global | Scaling::Auto => T::of(global.recip()),
         })
-        .collect();
-    (center, scale)
+        .collect()
 }
 
 /// Features share a unit when all but the narrowest twentieth have ranges within a factor of 20,
@@ -102,16 +139,20 @@ struct Moments<T> {
 }
 
 fn moments<T: Real>(problem: &Problem<'_, T>, origin: &[T]) -> Moments<T> {
-    let rows = problem.n_samples().div_ceil(64).max(ROWS);
-    let parts: Vec<Moments<T>> = problem
-        .x()
-        .axis_chunks_iter(Axis(0), rows)
+    let n = problem.n_samples();
+    // The sums of a part are dense: of sparse rows there may be more of them than of values.
+    let most = if matches!(problem.x(), Rows::Dense(_)) { 64 } else { 8 };
+    let rows = n.div_ceil(most).max(ROWS);
+    let parts: Vec<Moments<T>> = (0..n.div_ceil(rows))
         .into_par_iter()
-        .enumerate()
-        .map(|(chunk, block)| {
+        .map(|chunk| {
+            let rows = chunk * rows..((chunk + 1) * rows).min(n);
             let weights = problem.weights();
-            let weights = weights.as_ref().map(|w| w.slice(s![chunk * rows..chunk * rows + block.nrows()]));
-            Moments::of(block, weights, origin)
+            let weights = weights.as_ref().map(|w| w.slice(s![rows.clone()]));
+            match problem.x() {
+                Rows::Dense(x) => Moments::of(x.slice(s![rows, ..]), weights, origin),
+                Rows::Sparse(x) => Moments::of_sparse(x, rows, weights, origin),
+            }
         })
         .collect();
     // Merged in order: the same bits for every number of threads.
@@ -146,6 +187,44 @@ impl<T: Real> Moments<T> {
             }
         }
         total
+    }
+
+    /// Of what the rows hold, and of so many zeros as remain.
+    fn of_sparse(
+        x: SparseRows<'_, T>,
+        rows: Range<usize>,
+        weights: Option<ArrayView1<'_, T>>,
+        origin: &[T],
+    ) -> Self {
+        let mut total = Self::empty(origin.len());
+        let (mut count, mut held) = (0, vec![(0_usize, 0.0); origin.len()]);
+        for (i, row) in rows.enumerate() {
+            let weight = weights.map_or(1.0, |weights| weights[i].f64());
+            if weight <= 0.0 {
+                continue;
+            }
+            count += 1;
+            total.weight += weight;
+            for (j, value) in x.entries(row) {
+                total.add_to(j, weight, value, origin[j]);
+                held[j].0 += 1;
+                held[j].1 += weight;
+            }
+        }
+        for (j, (number, weight)) in held.into_iter().enumerate() {
+            if number < count {
+                total.add_to(j, total.weight - weight, T::zero(), origin[j]);
+            }
+        }
+        total
+    }
+
+    fn add_to(&mut self, j: usize, weight: f64, value: T, origin: T) {
+        let v = value.f64() - origin.f64();
+        self.sum[j] += weight * v;
+        self.squares[j] += weight * v * v;
+        self.low[j] = self.low[j].min(value);
+        self.high[j] = self.high[j].max(value);
     }
 
     fn add(&mut self, weight: f64, row: &[T], origin: &[T]) {

@@ -1,5 +1,6 @@
 //! From a start to weights in mapped coordinates, and back to a network.
 
+use super::covariance::GRAM_MAX;
 use super::input_map::InputMap;
 use super::layers::{Layer, random_weights};
 use crate::activation::ActivationKind;
@@ -37,23 +38,37 @@ pub(super) fn start<T: Real>(
         None => random_weights_of_all(problem, options, &map, rng),
         Some(network) => given_weights(network, problem, options, &mut map, rng)?,
     };
+    let mut layers = assemble(weights, options, &map, metric.as_ref())?;
+    for layer in &mut layers {
+        // The batch solver, whose objective never rises, keeps to one problem.
+        if network.is_none() && options.solver != Solver::Batch {
+            layer.tighten(0.0);
+        }
+        layer.project()?;
+    }
+    Ok((map, layers))
+}
+
+/// Layers of given weights with the penalties of the options; `metric` is G and damping of a first layer
+/// that keeps to single features.
+pub(super) fn assemble<T: Real>(
+    weights: Vec<Array2<T>>,
+    options: &Options,
+    map: &InputMap<T>,
+    metric: Option<&(Array2<f64>, f64)>,
+) -> Result<Vec<Layer<T>>> {
     let mut layers = Vec::with_capacity(weights.len());
     for (l, (weights, kind)) in weights.into_iter().zip(&options.penalties).enumerate() {
         let rows = (l == 0 && metric.is_some()).then(|| map.scale());
         let columns = if l + 1 == options.penalties.len() { options.output_gains.as_deref() } else { None };
         let penalty = kind.make(rows, columns);
         let mut layer = Layer::new(weights).with_penalty(penalty, options.ridge);
-        if let Some((gram, damping)) = metric.as_ref().filter(|_| l == 0) {
+        if let Some((gram, damping)) = metric.filter(|_| l == 0) {
             layer.fix_metric(gram.view(), *damping, options.ridge)?;
         }
-        // The batch solver, whose objective never rises, keeps to one problem.
-        if network.is_none() && options.solver != Solver::Batch {
-            layer.tighten(0.0);
-        }
-        layer.project()?;
         layers.push(layer);
     }
-    Ok((map, layers))
+    Ok(layers)
 }
 
 /// The weights of `network` in mapped coordinates, for which the map may have to be fitted again.
@@ -65,13 +80,38 @@ fn given_weights<T: Real>(
     rng: &mut Xoshiro256PlusPlus,
 ) -> Result<Vec<Array2<T>>> {
     check(network, problem, options)?;
-    let (coef, intercept) = (&network.coefs[0], &network.intercepts[0]);
-    let mut first = map.unfold(coef.view(), intercept.view());
-    if map.lost_share(coef.view(), first.view()) > LOSS_ALLOWED {
-        // The given weights reach beyond the leading directions: keep them all.
-        *map = InputMap::fit(problem, options, true, rng)?;
-        first = map.unfold(coef.view(), intercept.view());
+    if loses(map, network) {
+        // The given weights reach beyond the leading directions: keep them all, or theirs.
+        if problem.n_features() > GRAM_MAX {
+            map.widen(network.coefs[0].view(), problem, options, rng)?;
+        } else {
+            *map = InputMap::fit(problem, options, true, rng)?;
+        }
     }
+    mapped_weights(network, problem, options, map)
+}
+
+/// Whether the map drops more of the network's first layer than it may.
+pub(super) fn loses<T: Real>(map: &InputMap<T>, network: &Network<T>) -> bool {
+    let (Some(coef), Some(intercept)) = (network.coefs.first(), network.intercepts.first()) else {
+        return false;
+    };
+    let first = map.unfold(coef.view(), intercept.view());
+    map.lost_share(coef.view(), first.view()) > LOSS_ALLOWED
+}
+
+/// The weights of `network` in mapped coordinates.
+///
+/// # Errors
+/// [`Error::Shape`] when it does not fit the problem.
+pub(super) fn mapped_weights<T: Real>(
+    network: &Network<T>,
+    problem: &Problem<'_, T>,
+    options: &Options,
+    map: &InputMap<T>,
+) -> Result<Vec<Array2<T>>> {
+    check(network, problem, options)?;
+    let first = map.unfold(network.coefs[0].view(), network.intercepts[0].view());
     let rest = network.coefs[1..].iter().zip(&network.intercepts[1..]).map(|(coef, intercept)| {
         let mut weights = with_intercept(coef);
         weights.row_mut(coef.nrows()).assign(intercept);
@@ -80,7 +120,7 @@ fn given_weights<T: Real>(
     Ok(std::iter::once(first).chain(rest).collect())
 }
 
-fn random_weights_of_all<T: Real>(
+pub(super) fn random_weights_of_all<T: Real>(
     problem: &Problem<'_, T>,
     options: &Options,
     map: &InputMap<T>,

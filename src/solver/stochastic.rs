@@ -97,7 +97,11 @@ pub fn stochastic<T: Real>(
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
     let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options.merit));
     let noise = InputNoise::new(&map, options);
-    let mut batch = Batch::new(&layers, options).with_noise(noise.clone()).with_dropout(&layers, options);
+    let mut batch = Batch::new(&layers, options).with_noise(noise.clone()).with_dropout(
+        &layers,
+        &options.dropout,
+        options.seed,
+    );
     let mut order: Vec<usize> = (0..problem.n_samples()).collect();
     let metric_rows = metric_rows(&layers, order.len());
     let mut safeguard = {
@@ -268,7 +272,19 @@ fn weight_blocks<T: Real>(
     schedule: &Schedule,
     options: &Options,
 ) -> Result<()> {
-    let (rate, tightness, threads) = (schedule.rate(), schedule.tightness(), batch.threads());
+    weight_blocks_at(layers, batch, rows, schedule.rate(), schedule.tightness(), options)
+}
+
+/// [`weight_blocks`] at a given rate and tightness.
+pub(super) fn weight_blocks_at<T: Real>(
+    layers: &mut [Layer<T>],
+    batch: &mut Batch<T>,
+    rows: usize,
+    rate: f64,
+    tightness: f64,
+    options: &Options,
+) -> Result<()> {
+    let threads = batch.threads();
     let mut length: f64 = layers.iter_mut().map(|layer| layer.solve(options.ridge, threads)).sum();
     length += batch.solve_parameters(rows, METRIC_MEMORY);
     let clip = Safeguard::<T>::clip(rate, length);
@@ -287,7 +303,7 @@ fn sample(n: usize, seed: u64) -> Vec<usize> {
     rows
 }
 
-fn metric_rows<T: Real>(layers: &[Layer<T>], n_samples: usize) -> usize {
+pub(super) fn metric_rows<T: Real>(layers: &[Layer<T>], n_samples: usize) -> usize {
     let width = layers[1..].iter().map(|layer| layer.weights.nrows()).max().unwrap_or(0);
     METRIC_ROWS.max(2 * width).min(n_samples)
 }

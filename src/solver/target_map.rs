@@ -40,12 +40,15 @@ struct Column {
 }
 
 impl TargetMap {
-    /// Fits the map of every output with the sample weights of `problem`; `None` for classes.
+    /// Fits the map of every output with the sample weights of `problem`; `None` for classes and labels.
     ///
     /// # Errors
     /// [`Error::Parameter`] when an output has no positive target for the Poisson loss.
     pub fn fit<T: Real>(problem: &Problem<'_, T>, loss: LossKind) -> Result<Option<Self>> {
         let Targets::Values(values) = problem.targets() else { return Ok(None) };
+        if !loss.is_regression() {
+            return Ok(None);
+        }
         let columns = values.columns().into_iter();
         let columns =
             columns.map(|column| Column::fit(column, problem.weights(), loss)).collect::<Result<_>>()?;

@@ -108,7 +108,12 @@ fn spectrum(matrix: &Array2<f64>) -> Vec<f64> {
 
 /// Every loss, those of classes with smoothed labels too.
 fn losses() -> Vec<LossKind> {
-    let smoothed = [LossKind::Softmax { smoothing: 0.2 }, LossKind::Logistic { smoothing: 0.2 }];
+    let smoothing = 0.2;
+    let smoothed = [
+        LossKind::Softmax { smoothing },
+        LossKind::Logistic { smoothing },
+        LossKind::Multilabel { smoothing },
+    ];
     LossKind::ALL.iter().copied().chain(smoothed).collect()
 }
 
@@ -126,12 +131,16 @@ impl<T: Real> Labels<T> {
         let classes = (0..n).map(|i| ((i * 7 + i / 3) % count) as u32).collect();
         let values = normal::<T>(n, n_outputs, 77);
         // Counts are not negative; none is 0, where the deviance has a kink in y.
-        let values = if loss == LossKind::Poisson { values.mapv(|v| v.abs() + T::of(0.1)) } else { values };
+        let values = match loss {
+            LossKind::Poisson => values.mapv(|v| v.abs() + T::of(0.1)),
+            LossKind::Multilabel { .. } => values.mapv(|v| if v > T::of(0.2) { T::one() } else { T::zero() }),
+            _ => values,
+        };
         Self { loss, classes, values }
     }
 
     fn targets(&self) -> Targets<'_, T> {
-        match self.loss.is_regression() {
+        match self.loss.has_values() {
             true => Targets::Values(self.values.view()),
             false => Targets::Classes(&self.classes),
         }

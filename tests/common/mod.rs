@@ -26,7 +26,12 @@ macro_rules! for_both {
 
 /// Every loss, those of classes with smoothed labels too.
 pub fn losses() -> Vec<LossKind> {
-    let smoothed = [LossKind::Softmax { smoothing: 0.2 }, LossKind::Logistic { smoothing: 0.2 }];
+    let smoothing = 0.2;
+    let smoothed = [
+        LossKind::Softmax { smoothing },
+        LossKind::Logistic { smoothing },
+        LossKind::Multilabel { smoothing },
+    ];
     LossKind::ALL.iter().copied().chain(smoothed).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Dropout: its masks, the gradients of thinned networks, the expected metrics.
 
-use super::super::dropout::{Dropout, streams};
+use super::super::dropout::{Dropout, generators};
 use super::super::noise::InputNoise;
 use super::super::pass::Batch;
 use super::{Setup, distance, for_both, losses, normal};
@@ -29,7 +29,11 @@ fn setup<T: Real>(loss: LossKind, weighted: bool, change: impl FnOnce(&mut Spec)
 }
 
 fn batch<T: Real>(setup: &Setup<T>) -> Batch<T> {
-    Batch::new(&setup.layers, &setup.options).with_dropout(&setup.layers, &setup.options)
+    Batch::new(&setup.layers, &setup.options).with_dropout(
+        &setup.layers,
+        &setup.options.dropout,
+        setup.options.seed,
+    )
 }
 
 fn rows() -> Vec<usize> {
@@ -46,8 +50,8 @@ fn thinned<T: Real>(setup: &mut Setup<T>, batch: &mut Batch<T>) -> (f64, Vec<Arr
 
 /// The first masks that such a batch draws, of the hidden layers.
 fn masks<T: Real>(setup: &Setup<T>) -> Vec<Array2<T>> {
-    let stream = streams(setup.options.seed).next().unwrap();
-    let mut dropout = Dropout::new(&setup.layers, &setup.options.dropout, 128, stream).unwrap();
+    let generator = generators(setup.options.seed).next().unwrap();
+    let mut dropout = Dropout::new(&setup.layers, &setup.options.dropout, 128, generator).unwrap();
     dropout.draw(N);
     let hidden = &setup.layers[..setup.layers.len() - 1];
     let mask = |(l, units)| {
@@ -60,8 +64,8 @@ fn masks<T: Real>(setup: &Setup<T>) -> Vec<Array2<T>> {
 
 fn masks_have_mean_one<T: Real>() {
     let setup = setup::<T>(LossKind::Squared, false, |spec| spec.dropout = vec![0.3, 0.0]);
-    let stream = streams(7).nth(3).unwrap();
-    let mut dropout = Dropout::new(&setup.layers, &setup.options.dropout, 100, stream).unwrap();
+    let generator = generators(7).nth(3).unwrap();
+    let mut dropout = Dropout::new(&setup.layers, &setup.options.dropout, 100, generator).unwrap();
     let (mut left_out, mut total) = (0, 0);
     let mut last = Array2::<T>::zeros((100, 5));
     for _ in 0..200 {
@@ -82,8 +86,8 @@ fn masks_have_mean_one<T: Real>() {
     dropout.thin(1, x.view_mut());
     assert_eq!(x, normal::<T>(100, 4, 1));
     assert!(dropout.whole(1, 100).is_none());
-    // No two chunks share a stream.
-    let firsts: Vec<_> = streams(7).take(4).collect();
+    // No two chunks share a generator.
+    let firsts: Vec<_> = generators(7).take(4).collect();
     assert!((1..4).all(|i| !firsts[..i].contains(&firsts[i])));
 }
 
@@ -206,8 +210,8 @@ fn grams_are_those_expected_of_thinned_inputs<T: Real>() {
             assert!(distance(gram.view(), expected.view()) <= 50.0 * T::epsilon().f64(), "layer {l}");
         }
         // What the layer above sees of one sample: m ∘ x, for x of all ones, whose Gram matrix is 1.
-        let stream = streams(5).next().unwrap();
-        let mut dropout = Dropout::new(&setup.layers, &setup.options.dropout, 100, stream).unwrap();
+        let generator = generators(5).next().unwrap();
+        let mut dropout = Dropout::new(&setup.layers, &setup.options.dropout, 100, generator).unwrap();
         let mut mean = Array2::<f64>::zeros((6, 6));
         for _ in 0..400 {
             dropout.draw(100);

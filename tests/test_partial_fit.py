@@ -1,0 +1,314 @@
+"""Data that keep coming: partial_fit of both estimators."""
+
+import pickle
+
+import numpy as np
+import pytest
+import sklearn.datasets
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.model_selection import train_test_split
+
+import liftnet
+from liftnet import LiftedMLPClassifier, LiftedMLPRegressor, _stream
+
+
+def weights(estimator):
+    return np.concatenate(
+        [array.ravel() for array in (*estimator.coefs_, *estimator.intercepts_)]
+    )
+
+
+def chunks(*arrays, size):
+    for start in range(0, len(arrays[0]), size):
+        yield tuple(array[start : start + size] for array in arrays)
+
+
+def streamed(estimator, X, y, size, passes=1, **first):
+    for _ in range(passes):
+        for part in chunks(X, y, size=size):
+            estimator.partial_fit(*part, **first)
+    return estimator
+
+
+@pytest.fixture(scope="module")
+def friedman():
+    X, y = sklearn.datasets.make_friedman1(2000, noise=0.5, random_state=0)
+    return train_test_split(X, 1000 + 50 * y, random_state=0)
+
+
+# How good it is
+
+
+@pytest.mark.parametrize("size", [10, 50, 400, 2000])
+def test_a_stream_of_digits_is_learned_as_by_a_fit(digits_split, size):
+    X, X_test, y, y_test = digits_split
+    clf = LiftedMLPClassifier(random_state=0)
+    streamed(clf, X, y, size, classes=range(10))
+    once = LiftedMLPClassifier(random_state=0, max_iter=1).fit(X, y)
+    assert clf.score(X_test, y_test) > once.score(X_test, y_test) - 0.025
+    streamed(clf, X, y, size, passes=7)
+    full = LiftedMLPClassifier(random_state=0).fit(X, y)
+    assert clf.score(X_test, y_test) > full.score(X_test, y_test) - 0.015
+    assert clf.n_iter_ == len(clf.loss_curve_) == 8 * -(-len(X) // size)
+    assert clf.status_ == "partial_fit"
+
+
+@pytest.mark.parametrize(
+    ("loss", "enough"),
+    [("squared_error", 0.9), ("absolute_error", 0.9), ("huber", 0.9), ("poisson", 0.8)],
+)
+def test_a_stream_of_numbers(friedman, loss, enough):
+    X, X_test, y, y_test = friedman
+    reg = LiftedMLPRegressor(loss=loss, random_state=0)
+    for _ in range(12):
+        streamed(reg, X, y, 100)
+    assert reg.score(X_test, y_test) > enough
+
+
+def test_two_outputs(friedman):
+    X, X_test, y, y_test = friedman
+    Y, Y_test = (np.column_stack([v, -1e-3 * v + 4]) for v in (y, y_test))
+    reg = streamed(LiftedMLPRegressor(random_state=0), X, Y, 150, passes=10)
+    assert reg.predict(X_test).shape == Y_test.shape
+    assert reg.score(X_test, Y_test) > 0.9
+
+
+def test_mean_weights_are_better_than_the_last(digits_split):
+    X, X_test, y, y_test = digits_split
+    clf = LiftedMLPClassifier(20, random_state=0, learning_rate_init=1.0)
+    streamed(clf, X, y, 100, passes=3, classes=range(10))
+    mean = clf.score(X_test, y_test)
+    core = clf._stream.core
+    for one, other in zip(core["weights"], core["means"], strict=True):
+        assert abs(one - other).max() > 0.01
+    core["means"] = [array.copy() for array in core["weights"]]
+    clf.set_params(learning_rate_init=1e-12).partial_fit(X[:1], y[:1])
+    assert mean > clf.score(X_test, y_test)
+
+
+def test_a_stream_that_changes_is_followed(digits_split):
+    X, X_test, y, y_test = digits_split
+    clf = streamed(LiftedMLPClassifier(random_state=0), X, y, 200, 2, classes=range(10))
+    moved = (y + 1) % 10
+    streamed(clf, X, moved, 200, passes=15)
+    assert clf.score(X_test, (y_test + 1) % 10) > 0.9
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_moments_are_those_of_all_data(dtype, weighted):
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(300, 6)) @ rng.normal(size=(6, 6)) + 5).astype(dtype)
+    X[:, 2] = 3
+    weight = rng.uniform(0.2, 1, 300).astype(dtype) if weighted else None
+    moments = _stream.InputMoments(6)
+    for start, stop in ((0, 7), (7, 8), (8, 200), (200, 300)):
+        part = None if weight is None else weight[start:stop]
+        moments = moments.with_chunk(X[start:stop], part)
+    core = moments.for_core()
+    tolerance = 1e-4 if dtype == np.float32 else 1e-10
+    expected = np.cov(X.T.astype(float), bias=True, aweights=weight)
+    assert_allclose(core["covariance"], expected, rtol=tolerance, atol=tolerance)
+    assert_allclose(core["mean"], np.average(X, axis=0, weights=weight), rtol=tolerance)
+    assert_array_equal(core["variance"], core["covariance"].diagonal())
+    assert core["variance"][2] < 1e-20
+    assert_array_equal(core["low"], X.min(axis=0))
+    assert_array_equal(core["high"], X.max(axis=0))
+
+
+def test_target_moments_are_those_of_all_data():
+    y = np.random.default_rng(0).normal(3, 2, size=(500, 2))
+    moments = _stream.TargetMoments("squared_error", 2)
+    for (part,) in chunks(y, size=70):
+        moments = moments.with_chunk(part, None)
+    assert_allclose(moments.offset, y.mean(axis=0))
+    assert_allclose(moments.gain, y.std(axis=0))
+    standard = moments.standard(y)
+    assert_allclose(standard * moments.gain + moments.offset, y)
+
+
+def test_units_of_the_targets_do_not_matter(friedman):
+    X, X_test, y, _ = friedman
+    plain = streamed(LiftedMLPRegressor(random_state=0), X, y, 200)
+    other = streamed(LiftedMLPRegressor(random_state=0), X, 1024 * y, 200)
+    assert_allclose(other.predict(X_test), 1024 * plain.predict(X_test), rtol=1e-6)
+
+
+def test_features_that_begin_to_vary(digits_split):
+    X, X_test, y, y_test = digits_split
+    order = np.argsort(X[:, 1], kind="stable")  # 0 in all of the first chunks
+    assert not X[order[:300], 1].any()
+    clf = LiftedMLPClassifier(random_state=0)
+    streamed(clf, X[order], y[order], 100, passes=5, classes=range(10))
+    assert clf.score(X_test, y_test) > 0.94
+
+
+def test_same_seed_same_bits_for_every_number_of_threads(digits):
+    X, y = digits
+    one, other = (
+        streamed(
+            LiftedMLPClassifier(random_state=0, n_jobs=n), X, y, 300, classes=range(10)
+        )
+        for n in (1, 2)
+    )
+    assert_array_equal(weights(one), weights(other))
+    another = LiftedMLPClassifier(random_state=1)
+    streamed(another, X, y, 300, classes=range(10))
+    assert (weights(one) != weights(another)).any()
+
+
+def test_a_pickle_goes_on(digits):
+    X, y = digits
+    clf = streamed(LiftedMLPClassifier(random_state=0), X, y, 600, classes=range(10))
+    copy = pickle.loads(pickle.dumps(clf))
+    assert_array_equal(
+        weights(clf.partial_fit(X[:99], y[:99])),
+        weights(copy.partial_fit(X[:99], y[:99])),
+    )
+
+
+def test_it_goes_on_from_a_fit_and_from_a_file(digits_split, tmp_path):
+    X, X_test, y, _ = digits_split
+    clf = LiftedMLPClassifier(random_state=0).fit(X, y)
+    before = clf.predict_proba(X_test)
+    clf.save(tmp_path / "clf.safetensors")
+    loaded = liftnet.load(tmp_path / "clf.safetensors")
+    for estimator in (clf, loaded):
+        estimator.set_params(learning_rate_init=1e-12).partial_fit(X, y)
+        assert_allclose(estimator.predict_proba(X_test), before, atol=1e-6)
+    fresh = LiftedMLPClassifier(random_state=0).fit(X, y)
+    clf.set_params(learning_rate_init="auto").fit(X, y)
+    assert_array_equal(weights(clf), weights(fresh))
+    assert not hasattr(clf, "_stream")
+
+
+def test_a_regressor_goes_on_from_a_fit(friedman):
+    X, X_test, y, _ = friedman
+    reg = LiftedMLPRegressor(random_state=0, max_iter=5).fit(X, y)
+    before = reg.predict(X_test)
+    # Other centres and spreads of the targets: the same predictions.
+    for part in (y[:50] * 2, y[:50] - 5000, y[:50] * 0.01):
+        reg.set_params(learning_rate_init=1e-12).partial_fit(X[:50], part)
+        assert_allclose(reg.predict(X_test), before, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"penalty": ["nonnegative", None]},
+        {"penalty": "l1(0.1)"},
+        {"penalty": [None, "sparse(0.5)"]},
+        {"penalty": ["rank(3)", None]},
+        {"input_noise": 0.3},
+        {"activation": "leaky_relu", "learn_activation": True},
+        {"hidden_layer_sizes": ()},
+        {"hidden_layer_sizes": (20, 10), "activation": ["tanh", "relu"]},
+        {"n_components": 20},
+        {"class_weight": {0: 2.0}},
+        {"dropout": 0.2, "label_smoothing": 0.1},
+    ],
+    ids=str,
+)
+def test_parameters_of_the_fit(digits_split, params):
+    X, X_test, y, y_test = digits_split
+    clf = LiftedMLPClassifier(**{"hidden_layer_sizes": 30, "random_state": 0} | params)
+    # A limit of the rank is tightened over 400 steps.
+    passes = 15 if clf.penalty == ["rank(3)", None] else 3
+    streamed(clf, X, y, 200, passes=passes, classes=range(10))
+    assert clf.score(X_test, y_test) > (0.75 if passes == 15 else 0.85)
+    if clf.penalty == ["nonnegative", None]:
+        assert (clf.coefs_[0] >= 0).all()
+    if clf.penalty == [None, "sparse(0.5)"]:
+        assert (clf.coefs_[1] == 0).mean() >= 0.5
+    if clf.penalty == ["rank(3)", None]:
+        assert np.linalg.matrix_rank(clf.coefs_[0], tol=1e-6) == 3
+    if clf.learn_activation:
+        assert clf.activations_ != ["leaky_relu(slope=0.01)"]
+
+
+def test_very_wide_data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 2100)).astype(np.float32)
+    y = (X[:, :20].sum(axis=1) > 0).astype(int)
+    clf = LiftedMLPClassifier(10, random_state=0)
+    streamed(clf, X, y, 60, passes=20, classes=[0, 1])
+    assert clf._stream.inputs.products.ndim == 1
+    assert clf.score(X, y) > 0.8
+
+
+# Weights and labels
+
+
+def test_weight_zero_removes_a_row(digits):
+    X, y = digits
+    weight = (np.arange(300) % 3 > 0).astype(float)
+    one, other = (LiftedMLPClassifier(random_state=0) for _ in range(2))
+    one.partial_fit(X[:300], y[:300], classes=range(10), sample_weight=weight)
+    kept = weight > 0
+    other.partial_fit(X[:300][kept], y[:300][kept], classes=range(10))
+    assert_array_equal(weights(one), weights(other))
+
+
+def test_labels_that_come_later(iris):
+    X, y = iris
+    names = np.array(["setosa", "versicolor", "virginica"])
+    clf = LiftedMLPClassifier(random_state=0)
+    clf.partial_fit(X[:50], names[y[:50]], classes=names[::-1])
+    assert_array_equal(clf.classes_, names)
+    assert_array_equal(clf.predict(X[:50]), names[y[:50]])
+    order = np.random.default_rng(0).permutation(150)
+    for _ in range(30):
+        clf.partial_fit(X[order], names[y[order]])
+    assert clf.score(X, names[y]) > 0.95
+
+
+# What is refused
+
+
+def refuses(match, estimator, *arguments, **params):
+    before = vars(estimator).copy()
+    with pytest.raises(ValueError, match=match):
+        estimator.partial_fit(*arguments, **params)
+    assert vars(estimator).keys() == before.keys()
+    assert all(vars(estimator)[name] is value for name, value in before.items())
+
+
+def test_bad_chunks(iris):
+    X, y = iris
+    clf = LiftedMLPClassifier(5, random_state=0)
+    refuses("classes must be passed on the first call", clf, X, y)
+    refuses("needs at least 2 classes, but classes holds one: 3", clf, X, y, [3])
+    unknown = r"y has classes that partial_fit does not know: \[2\]"
+    refuses(unknown, clf, X, y, [0, 1])
+    clf.partial_fit(X, y, [0, 1, 2])
+    refuses("is not the same as on last call", clf, X, y, [0, 1])
+    refuses(r"does not know: \[7\]", clf, X[:1], [7])
+    refuses("X has 2 features", clf, X[:, :2], y)
+    refuses("contains NaN", clf, X * np.nan, y)
+    clf.set_params(class_weight="balanced")
+    refuses("cannot balance classes", clf, X, y)
+    clf.set_params(class_weight={5: 1.0})
+    refuses(r"class_weight has classes that are not known: \[5\]", clf, X, y)
+    clf.set_params(class_weight=None, hidden_layer_sizes=6)
+    refuses(r"goes on with hidden_layer_sizes=\(5,\)", clf, X, y)
+    clf.set_params(hidden_layer_sizes=5, activation="tanh")
+    refuses(r"goes on with activation=\['relu'\]", clf, X, y)
+
+
+def test_bad_chunks_of_a_regressor(friedman):
+    X, _, y, _ = friedman
+    reg = LiftedMLPRegressor(5, random_state=0).partial_fit(X, y)
+    refuses("goes on with 1 outputs, but y has 2", reg, X, np.column_stack([y, y]))
+    reg.set_params(loss="huber")
+    refuses("goes on with loss='squared_error'", reg, X, y)
+    reg = LiftedMLPRegressor(5, loss="poisson")
+    refuses("for the poisson loss, got zeros only", reg, X[:9], np.zeros(9))
+
+
+@pytest.mark.parametrize("kind", [LiftedMLPClassifier, LiftedMLPRegressor])
+def test_the_batch_solver_has_none(kind):
+    assert hasattr(kind(), "partial_fit")
+    assert not hasattr(kind(solver="batch"), "partial_fit")
