@@ -271,6 +271,8 @@ BEYOND = {
     "init": [],  # tests/test_init.py
     "scoring": [3, ["accuracy"]],
     "max_time": [0, -1.0, np.nan, np.inf, "x"],
+    "dropout": [1, 1.0, -0.1, np.nan, np.inf, None],
+    "label_smoothing": [1, 1.0, -0.1, np.nan, np.inf, "0.1", None],
 }
 
 
@@ -583,6 +585,15 @@ def test_core_options_of_wrong_type(options):
         ("activation", ["relu"] * 2, "one name, or one for each of 1 hidden layers"),
         ("activation", [], "activation must be one name, or .*, got 0 names"),
         ("divergence", "x", "divergence must be one of fenchel, euclidean, got 'x'"),
+        (
+            "loss",
+            "softmax(1)",
+            r"label_smoothing must be in the interval \[0, 1\), got 1",
+        ),
+        ("dropout", [1.0], r"dropout must be in the interval \[0, 1\), got 1"),
+        ("dropout", [np.nan], r"dropout must be in the interval \[0, 1\), got NaN"),
+        ("dropout", [0.1] * 2, "dropout must be one rate, or .*, got 2 rates"),
+        ("dropout", [], "dropout must be one rate, or .*, got 0 rates"),
         ("solver", "x", "solver must be one of auto, stochastic, batch, got 'x'"),
         ("scale", "x", "scale must be one of auto, global, feature, none, got 'x'"),
         ("hidden_layer_sizes", (5, 0), "sequence of positive integers, got 0"),

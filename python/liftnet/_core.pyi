@@ -44,6 +44,7 @@ class Options(TypedDict):
     activation: Sequence[str]
     divergence: str
     learn_activation: bool
+    dropout: Sequence[float]
     alpha: float | None
     penalty: Sequence[str]
     penalty_weight: float | None

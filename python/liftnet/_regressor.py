@@ -202,6 +202,14 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Seconds that training may take. A run that would take longer is shortened as it
         goes, so that the step reaches 0 when the time is up (the batch solver begins no
         further sweep), and warns. Such a run depends on the speed of the machine.
+    dropout : float or sequence of float, default=0.0
+        Share of the hidden units that is left out, drawn anew for every sample and
+        step of the stochastic solver: one rate in [0, 1) for all hidden layers, or one
+        for each. Those that stay are multiplied by ``1 / (1 - dropout)``; each layer's
+        metric is the expected Gram matrix of such inputs, in closed form. Predictions,
+        scores on held-out data and the lifted problem's terms are those of the whole
+        network, ``loss_curve_`` and the training "loss" and "score" in ``history_``
+        those of the thinned ones that steps are taken for.
 
     Attributes
     ----------
@@ -319,6 +327,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         init=None,
         scoring=None,
         max_time=None,
+        dropout=0.0,
     ):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -350,6 +359,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             init=init,
             scoring=scoring,
             max_time=max_time,
+            dropout=dropout,
         )
         self.loss = loss
 

@@ -10,6 +10,7 @@ mod covariance;
 mod deadline;
 mod descent;
 mod diagnosis;
+mod dropout;
 mod held_out;
 mod history;
 mod input_map;
