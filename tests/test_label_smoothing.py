@@ -190,6 +190,9 @@ def test_estimators_share_their_parameters():
     regressor = LiftedMLPRegressor().get_params()
     own = {"label_smoothing", "class_weight", "loss"}
     assert classifier.keys() ^ regressor.keys() == own
+    # Noise that nobody asked for helps classifiers alone.
+    assert classifier.pop("input_noise") == "auto"
+    assert regressor.pop("input_noise") == 0.0
     for name in classifier.keys() & regressor.keys():
         assert classifier[name] == regressor[name]
 
