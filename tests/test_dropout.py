@@ -137,11 +137,11 @@ def test_rates_are_those_of_the_layers(digits):
         assert all((one != other).any() for other in fits[:i])
 
 
-@pytest.mark.parametrize("rate", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("rate", [0.2, 0.5, (0.8, 0.5)])
 def test_digits_are_learned(digits_split, rate):
     X, X_test, y, y_test = digits_split
     clf = LiftedMLPClassifier((200, 100), dropout=rate, random_state=0).fit(X, y)
-    assert clf.score(X_test, y_test) > (0.95 if rate == 0.8 else 0.97)
+    assert clf.score(X_test, y_test) > 0.965
     # No good run is taken for one that diverges.
     assert clf.history_["learning_rate"][0] == pytest.approx(0.29)
     # Predictions are those of the whole network, and certain.
