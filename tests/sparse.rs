@@ -81,6 +81,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         activations: vec![ActivationKind::Relu],
         divergence: Divergence::Fenchel,
         learn_activation: false,
+        dropout: vec![0.0],
         alpha: Some(0.1),
         penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),
