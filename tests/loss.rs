@@ -63,7 +63,7 @@ fn cases<T: Real>() -> Vec<Case<T>> {
                 // Counts: 0 among them.
                 values.mapv_inplace(|v| v.max(T::zero()));
             }
-            if kind == LossKind::Multilabel {
+            if matches!(kind, LossKind::Multilabel { .. }) {
                 values.mapv_inplace(|v| if v > T::of(0.2) { T::one() } else { T::zero() });
             }
             cases.push(Case { kind, outputs, classes, values });

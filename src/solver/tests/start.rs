@@ -156,14 +156,11 @@ fn sampled_starts_are_whitened_differences_of_samples_of_other_targets<T: Real>(
     // No sample of the last 50 counts.
     let weights = Array1::from_shape_fn(N, |i| if i < N - 50 { T::one() } else { T::zero() });
     let targets = Targets::Classes(&classes);
-    let problem =
-        Problem::new(x.view(), targets, Some(weights.view()), 3, LossKind::Softmax { smoothing: 0.0 })
-            .unwrap();
+    let problem = Problem::new(x.view(), targets, Some(weights.view()), 3, LossKind::SOFTMAX).unwrap();
     for (units, activation) in [(300, ActivationKind::Relu), (7, ActivationKind::Tanh)] {
         let options = options(N, D, |spec| {
             (spec.hidden_layer_sizes, spec.activations) = (vec![units, 5], vec![activation]);
-            (spec.loss, spec.damping, spec.scaling) =
-                (LossKind::Softmax { smoothing: 0.0 }, Some((0.5, 1.0)), Scaling::Global);
+            (spec.loss, spec.damping, spec.scaling) = (LossKind::SOFTMAX, Some((0.5, 1.0)), Scaling::Global);
         });
         let (map, layers) = start(&problem, &options, None, &mut rng(8)).unwrap();
         let first = layers[0].weights.mapv(T::f64);
@@ -207,11 +204,9 @@ fn sampled_starts_of_many_features_have_no_intercepts<T: Real>() {
 fn starts_of_samples_that_are_all_alike_are_random<T: Real>() {
     let x = Array2::from_elem((20, D), T::of(2.0));
     let classes: Vec<u32> = (0..20).map(|i| i % 2).collect();
-    let problem =
-        Problem::new(x.view(), Targets::Classes(&classes), None, 1, LossKind::Logistic { smoothing: 0.0 })
-            .unwrap();
+    let problem = Problem::new(x.view(), Targets::Classes(&classes), None, 1, LossKind::LOGISTIC).unwrap();
     let options = options(20, D, |spec| {
-        (spec.hidden_layer_sizes, spec.loss) = (vec![6], LossKind::Logistic { smoothing: 0.0 });
+        (spec.hidden_layer_sizes, spec.loss) = (vec![6], LossKind::LOGISTIC);
     });
     let (_, layers) = start(&problem, &options, None, &mut rng(9)).unwrap();
     for unit in layers[0].weights.slice(s![..D, ..]).mapv(T::f64).columns() {
