@@ -2,8 +2,9 @@
 # make test   every check: format, lints, Rust tests, build, Python tests, stubs, notebooks
 # make docs   the site, into docs/_build/html; notebooks run once, and again where they changed
 # make bench  comparisons with scikit-learn, PyTorch, SciPy and published block descent; lifted
-#             weights as a start for PyTorch; rate, growth, memory, stability, noise. Writes
-#             docs/benchmarks.md (two to three hours; QUICK=1: reduced runs, docs/ left alone)
+#             weights as a start for PyTorch; rate, growth, memory, stability, noise, dropout.
+#             Writes docs/benchmarks.md (three to four hours; QUICK=1: reduced runs, docs/ left
+#             alone)
 # make wheel  a wheel that needs nothing of another machine's, in dist/
 #
 # Parts of make test: lint, test-rust, test-python, test-wheel (the wheel in an empty
@@ -56,9 +57,10 @@ bench: $(STAMPS)/build
 	$(call measure,scaling) $(call figure,scaling)
 	$(call measure,memory)
 	$(call measure,stability)
-	-$(call measure,time_to_accuracy) $(call figure,time_to_accuracy)
+	-$(call measure,time_to_accuracy) --hidden 300 512,512 1024,1024 --pca $(call figure,time_to_accuracy)
 	-$(call measure,block_descent)
 	-$(call measure,robustness)
+	-$(call measure,regularisation)
 	-$(call measure,initialisation) $(call figure,initialisation)
 	$(BIN)/python benchmarks/report.py --results $(RESULTS) --page $(PAGE)
 

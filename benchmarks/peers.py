@@ -330,7 +330,9 @@ def fit_locoprop(X, y, *, hidden, seed, threads, passes, rate, batch_size) -> Fi
     return Fit(passes, seconds, predict, net, predict_proba)
 
 
-def tune_one_cycle(X, y, **run) -> tuple[dict, list[dict]]:
+def tune_one_cycle(
+    X, y, *, peak_rates=PEAK_RATES, batch_sizes=BATCH_SIZES, **run
+) -> tuple[dict, list[dict]]:
     """Choose peak rate and batch size of `fit_one_cycle` on a held-out sixth.
 
     Returns
@@ -345,7 +347,7 @@ def tune_one_cycle(X, y, **run) -> tuple[dict, list[dict]]:
         X, y, test_size=1 / 6, stratify=y, random_state=run["seed"]
     )
     grid = []
-    for rate, size in product(PEAK_RATES, BATCH_SIZES):
+    for rate, size in product(peak_rates, batch_sizes):
         setting = {"peak_rate": rate, "batch_size": size}
         fit = fit_one_cycle(X_fit, y_fit, **setting, **run)
         grid.append({**setting, "accuracy": fit.accuracy(X_held, y_held)})

@@ -270,7 +270,19 @@ def render_time_to_accuracy(result) -> str:
         title = f"{data['title']}, accuracy after passes:"
         heads = [title, *budgets, f"time to {mark:.1%}"]
         parts.append(write_table(heads, rows))
+        parts.append(describe_plan(data["plan"]))
     return "\n\n".join(parts)
+
+
+def describe_plan(plan) -> str:
+    """Return what a network was run with."""
+    rates = ", ".join(f"{rate:g}" for rate in plan["peak_rates"])
+    sizes = ", ".join(map(str, plan["batch_sizes"]))
+    text = f"Seeds: {plan['seeds']}. Grid of one-cycle Adam for each number of passes: "
+    text += f"peak rates {rates}; batches of {sizes}."
+    if plan["components"]:
+        text += f" PCA: {plan['components']} components."
+    return text
 
 
 def render_block_descent(result) -> str:
@@ -347,6 +359,26 @@ def render_robustness(result) -> str:
     return write_table(heads, rows)
 
 
+def render_regularisation(result) -> str:
+    """Render regularisation.json: a table for each data set and network."""
+    problems: dict[tuple, list] = {}
+    for row in result["results"]:
+        sizes = "-".join(map(str, row["hidden"]))
+        problems.setdefault((row["data"], sizes, row["rows"]), []).append(row)
+    parts = []
+    for (data, sizes, rows), group in problems.items():
+        title = f"{data}, {rows:,} rows, hidden {sizes}"
+        lines = []
+        for row in group:
+            choice = [f"{name}={value:g}" for name, value in row["choice"].items()]
+            cells = [f"{row['accuracy']:.2%}", f"{row['log_loss']:.4f}"]
+            cells.append(f"{row['seconds']:.2f}")
+            lines.append([", ".join(choice) or "default", row["passes"], *cells])
+        heads = [title, "passes", "accuracy", "log-loss", "seconds"]
+        parts.append(write_table(heads, lines))
+    return "\n\n".join(parts)
+
+
 def render_kernels(result) -> str:
     """Render kernels.json."""
     return write_table(
@@ -370,6 +402,7 @@ SECTIONS: dict[str, tuple[str, Callable[[dict], str]]] = {
     "block_descent": ("Published block descent", render_block_descent),
     "initialisation": ("Lifted weights as a start", render_initialisation),
     "robustness": ("Noise on the inputs", render_robustness),
+    "regularisation": ("Dropout and label smoothing", render_regularisation),
     "kernels": ("Kernels", render_kernels),
     "rate": ("Rate of a fit", render_rate),
     "scaling": ("How the time of a fit grows", render_scaling),

@@ -1,13 +1,18 @@
 """Measure how long liftnet, scikit-learn and PyTorch take to a given test accuracy.
 
-All methods train the same network, 784-300-10, in one run and on the same number of
-threads. liftnet and one-cycle Adam follow a schedule, so each budget of passes is a
-whole fit; scikit-learn and Adam at a constant rate show every budget in one run.
+All methods train the same networks, 784-300-10 by default (``--hidden``), in one run
+and on the same number of threads. liftnet and one-cycle Adam follow a schedule, so each
+budget of passes is a whole fit; scikit-learn and Adam at a constant rate show every
+budget in one run.
 
 The *time to a mark* is, with a schedule, the least time of a whole fit among the
 budgets whose mean accuracy over the seeds reaches the mark; at a constant rate, the
 time at the end of the first pass that does. Times are medians over the seeds, run from
 raw arrays in memory to the fitted network, and exclude evaluation and tuning.
+
+Seeds, budgets and the grid that one-cycle Adam is tuned on shrink as the network grows,
+so that on two quiet cores 784-300-10 takes about a quarter of an hour and each of the
+larger networks less than half an hour. What was run is printed, and in the JSON.
 """
 
 from __future__ import annotations
@@ -17,11 +22,14 @@ import gc
 import sys
 import time
 from functools import partial
+from itertools import pairwise
 from statistics import mean, median
+from typing import NamedTuple
 
 import peers
 
-HIDDEN = (300,)
+# Pixels and classes.
+ENDS = (784, 10)
 MARKS = {"mnist": 0.98, "fashion_mnist": 0.885}
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 LIFTNET, DEFAULTS = "liftnet", "liftnet, default budget"
@@ -35,6 +43,23 @@ STYLES = {
     PCA: {"color": "#56B4E9", "marker": "D"},
     ADAM: {"color": "#009E73", "marker": "^"},
     SKLEARN: {"color": "#000000", "marker": "v"},
+}
+
+
+class Plan(NamedTuple):
+    """What a network is run with."""
+
+    seeds: int
+    budgets: tuple[int, ...]
+    peak_rates: tuple[float, ...]
+    batch_sizes: tuple[int, ...]
+
+
+# By the most weights that a network may have for it.
+PLANS = {
+    400_000: Plan(3, (1, 2, 3, 5, 8, 12), peers.PEAK_RATES, peers.BATCH_SIZES),
+    1_000_000: Plan(2, (1, 2, 4, 8), (1e-3, 3e-3, 1e-2), (128, 256)),
+    float("inf"): Plan(2, (1, 3, 6), (1e-3, 3e-3, 1e-2), (256,)),
 }
 
 
@@ -52,8 +77,10 @@ def main() -> int:
         except OSError as error:
             print(f"\n{TITLES[name]} skipped, it is not on this machine: {error}")
             continue
-        results[name] = measure_data_set(name, split, args)
-        print_summary(results[name])
+        for hidden in args.hidden:
+            key = f"{name} {'-'.join(map(str, hidden))}"
+            results[key] = measure_data_set(name, split, hidden, args)
+            print_summary(results[key])
     if not results:
         print("\nNo data set was found, nothing was measured.", file=sys.stderr)
         return 1
@@ -70,36 +97,77 @@ def parse_arguments() -> argparse.Namespace:
     parser = peers.make_parser(__doc__, quick, figure=figure)
     add = parser.add_argument
     add("--data", nargs="+", choices=MARKS, default=list(MARKS), help="data sets")
-    add("--seeds", type=int, default=3, help="runs per method (default: 3)")
-    passes = {"type": int, "nargs": "+", "default": [1, 2, 3, 5, 8, 12]}
-    add("--budgets", **passes, help="passes over the data (default: 1 2 3 5 8 12)")
-    components = "also run one-cycle Adam on K principal components (not whitened)"
-    add("--pca", type=int, metavar="K", help=components)
+    networks = {"type": read_sizes, "nargs": "+", "default": [(300,)]}
+    text = (
+        "units of the hidden layers of each network, as in 300 512,512 (default: 300)"
+    )
+    add("--hidden", **networks, metavar="UNITS", help=text)
+    usual = "(default: fewer for larger networks)"
+    add("--seeds", type=int, help=f"runs per method {usual}")
+    add("--budgets", type=int, nargs="+", help=f"passes over the data {usual}")
+    components = "also run one-cycle Adam on K principal components (not whitened); "
+    components += "without K on as many directions as liftnet keeps"
+    add("--pca", type=int, nargs="?", const=0, metavar="K", help=components)
     add("--rows", type=int, help="use the first ROWS training images only: a quick try")
     args = parser.parse_args()
     if args.quick:
         args.seeds, args.rows, args.budgets = 1, 10_000, [1, 3]
-    args.budgets = sorted(set(args.budgets))
-    if min(*args.budgets, args.seeds, args.threads) < 1:
+    given = [args.threads, *(args.budgets or []), *(n for n in [args.seeds] if n)]
+    if min(given) < 1 or args.seeds == 0:
         parser.error("--budgets, --seeds and --threads must be at least 1")
+    if args.pca is not None and args.pca < 0:
+        parser.error("--pca must be at least 1")
     return args
 
 
-def measure_data_set(name, split, args) -> dict:
-    """Run every method and seed on one data set and summarise."""
+def read_sizes(text) -> tuple[int, ...]:
+    """Read units such as 512,512."""
+    try:
+        sizes = tuple(map(int, text.split(",")))
+    except ValueError:
+        sizes = (0,)
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be positive numbers with commas between, as in 512,512, got {text!r}"
+        )
+    return sizes
+
+
+def make_plan(hidden, seeds=None, budgets=None) -> Plan:
+    """Return what a network is run with; seeds and budgets that are given stand."""
+    sizes = (ENDS[0], *hidden, ENDS[1])
+    weights = sum(a * b for a, b in pairwise(sizes))
+    plan = next(plan for most, plan in PLANS.items() if weights <= most)
+    if seeds:
+        plan = plan._replace(seeds=seeds)
+    if budgets:
+        plan = plan._replace(budgets=tuple(sorted(set(budgets))))
+    return plan
+
+
+def measure_data_set(name, split, hidden, args) -> dict:
+    """Run every method and seed on one data set and network and summarise."""
+    plan = make_plan(hidden, args.seeds, args.budgets)
+    network = "-".join(map(str, (ENDS[0], *hidden, ENDS[1])))
     print(
-        f"\n{TITLES[name]}: 784-{HIDDEN[0]}-10, {len(split.y_train):,} training and "
-        f"{len(split.y_test):,} test images, seeds: {args.seeds}"
+        f"\n{TITLES[name]}: {network}, {len(split.y_train):,} training and "
+        f"{len(split.y_test):,} test images, seeds: {plan.seeds}"
     )
     train = split.X_train, split.y_train
-    tuning = tune_budgets(train, args)
+    components = args.pca
+    if components == 0:
+        peers.show_progress("counting the directions that liftnet keeps")
+        count = {"hidden": (), "seed": 0, "threads": args.threads, "passes": 1}
+        components = peers.fit_liftnet(*train, **count).model.n_components_
+    tuning = tune_budgets(train, hidden, plan, components, args.threads)
     # Every library loads and starts its threads before a clock runs.
     few = split.X_train[:2000], split.y_train[:2000]
-    for method, job in list_jobs(few, tuning, 0, args.threads, args.budgets[:1]):
+    run = {"hidden": hidden, "threads": args.threads}
+    for method, job in list_jobs(few, tuning, plan.budgets[:1], seed=0, **run):
         run_job(method, 0, job, split)
     runs = []
-    for seed in range(args.seeds):
-        jobs = list_jobs(train, tuning, seed, args.threads, args.budgets)
+    for seed in range(plan.seeds):
+        jobs = list_jobs(train, tuning, plan.budgets, seed=seed, **run)
         # Every other seed runs backwards: a machine that drifts then favours nobody.
         for method, job in jobs[:: -1 if seed % 2 else 1]:
             runs += run_job(method, seed, job, split)
@@ -110,9 +178,10 @@ def measure_data_set(name, split, args) -> dict:
         if method != DEFAULTS
     }
     return {
-        "title": TITLES[name],
+        "title": f"{TITLES[name]}, {network}",
         "mark": MARKS[name],
-        "budgets": args.budgets,
+        "budgets": plan.budgets,
+        "plan": plan._asdict() | {"components": components},
         "methods": methods,
         "time_to_mark": marks,
         "tuning": tuning,
@@ -120,18 +189,19 @@ def measure_data_set(name, split, args) -> dict:
     }
 
 
-def tune_budgets(train, args) -> list[dict]:
+def tune_budgets(train, hidden, plan, components, threads) -> list[dict]:
     """Tune one-cycle Adam for every budget, with one seed, on training images only."""
     if not peers.has_torch():
         return []
     tuning, variants = [], {ONE_CYCLE: None}
-    if args.pca:
-        variants[PCA] = args.pca
+    if components:
+        variants[PCA] = components
     for method, components in variants.items():
-        for passes in args.budgets:
+        for passes in plan.budgets:
             peers.show_progress(f"tuning {method} for {passes} passes")
-            run = {"hidden": HIDDEN, "passes": passes, "components": components}
-            run |= {"seed": 0, "threads": args.threads}
+            run = {"hidden": hidden, "passes": passes, "components": components}
+            run |= {"peak_rates": plan.peak_rates, "batch_sizes": plan.batch_sizes}
+            run |= {"seed": 0, "threads": threads}
             choice, grid = peers.tune_one_cycle(*train, **run)
             choice["components"] = components
             entry = {"method": method, "passes": passes, "choice": choice, "grid": grid}
@@ -139,9 +209,9 @@ def tune_budgets(train, args) -> list[dict]:
     return tuning
 
 
-def list_jobs(train, tuning, seed, threads, budgets) -> list[tuple]:
+def list_jobs(train, tuning, budgets, *, hidden, seed, threads) -> list[tuple]:
     """List what one seed runs: (method, function that gives an iterable of `Fit`)."""
-    run = {"hidden": HIDDEN, "seed": seed}
+    run = {"hidden": hidden, "seed": seed}
     jobs = [(SKLEARN, partial(peers.sklearn_passes, *train, passes=budgets[-1], **run))]
     run["threads"] = threads
     if peers.has_torch():
@@ -220,7 +290,7 @@ def print_summary(result) -> None:
             f"  {DEFAULTS:<30}{point['accuracy']:>8.2%} in {point['seconds']:.2f} s, "
             f"{point['passes']} passes"
         )
-    print_tuning(result["tuning"])
+    print_tuning(result["tuning"], result["plan"])
     print(f"\n  time to {result['mark']:.1%} test accuracy")
     own = result["time_to_mark"][LIFTNET]
     for method, point in result["time_to_mark"].items():
@@ -232,11 +302,11 @@ def print_summary(result) -> None:
         print(f"  {method:<30}{text}")
 
 
-def print_tuning(tuning) -> None:
+def print_tuning(tuning, plan) -> None:
     """Print the grid that one-cycle Adam was tuned on and what was chosen."""
     if tuning:
-        rates = ", ".join(f"{rate:g}" for rate in peers.PEAK_RATES)
-        sizes = ", ".join(map(str, peers.BATCH_SIZES))
+        rates = ", ".join(f"{rate:g}" for rate in plan["peak_rates"])
+        sizes = ", ".join(map(str, plan["batch_sizes"]))
         print(f"\n  one-cycle grid: peak rate {rates}; batch {sizes}; chosen on")
         print("  held-out training images, one seed, for each budget by itself:")
     for tuned in tuning:
@@ -246,17 +316,23 @@ def print_tuning(tuning) -> None:
 
 
 def draw_figure(results, path) -> None:
-    """Draw accuracy against seconds, one panel per data set, marks as dotted lines."""
+    """Draw accuracy against seconds, one panel per network, marks as dotted lines."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
     from matplotlib import ticker
 
-    size = (max(6.4, 4.6 * len(results)), 4.2)
-    figure, panels = plt.subplots(1, len(results), figsize=size, layout="constrained")
-    panels = [panels] if len(results) == 1 else panels
-    for panel, result in zip(panels, results.values(), strict=True):
+    # A row of networks for each data set, where there are several.
+    rows = len({name.split()[0] for name in results})
+    columns = len(results) // rows
+    if columns == 1:
+        rows, columns = 1, len(results)
+    size = (max(6.4, 4.6 * columns), 1.0 + 3.2 * rows)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, layout="constrained"
+    )
+    for panel, result in zip(panels.flat, results.values(), strict=True):
         for method, points in result["methods"].items():
             seconds = [point["seconds"] for point in points]
             percent = [100 * point["accuracy"] for point in points]
@@ -267,9 +343,10 @@ def draw_figure(results, path) -> None:
         panel.xaxis.set_major_formatter("{x:g}")
         panel.xaxis.set_minor_formatter(ticker.NullFormatter())
         panel.grid(alpha=0.25)
-    panels[0].set_ylabel("test accuracy, %")
-    handles, labels = panels[0].get_legend_handles_labels()
-    columns = 2 if len(results) == 1 else 3
+    for panel in panels[:, 0]:
+        panel.set_ylabel("test accuracy, %")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    columns = 2 if columns == 1 else 3
     figure.legend(
         handles, labels, loc="outside lower center", ncols=columns, frameon=False
     )

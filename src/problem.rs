@@ -102,15 +102,15 @@ fn check_targets<T: Real>(targets: &Targets<'_, T>, n_outputs: usize, loss: Loss
         Err(Error::Parameter { name: "n_outputs", got: n_outputs.to_string(), allowed: allowed.into() })
     };
     match (loss, targets) {
-        (LossKind::Softmax, Targets::Classes(classes)) => {
+        (LossKind::Softmax { .. }, Targets::Classes(classes)) => {
             outputs(n_outputs >= 2, "at least 2 for the softmax loss")?;
             check_classes(classes, n_outputs)
         }
-        (LossKind::Logistic, Targets::Classes(classes)) => {
+        (LossKind::Logistic { .. }, Targets::Classes(classes)) => {
             outputs(n_outputs == 1, "1 for the logistic loss")?;
             check_classes(classes, 2)
         }
-        (LossKind::Softmax | LossKind::Logistic, Targets::Values(_)) => Err(Error::Parameter {
+        (LossKind::Softmax { .. } | LossKind::Logistic { .. }, Targets::Values(_)) => Err(Error::Parameter {
             name: "y",
             got: "real values".into(),
             allowed: "class indices for the softmax and logistic losses".into(),

@@ -7,14 +7,15 @@
 //! | `learn_activation` | no | the activation is a choice; where it is in doubt its parameter can be learned |
 //! | `alpha` | see [`auto_alpha`] | divided by n, as in scikit-learn: small tables want a penalty in proportion to 1/n, large sets more; to classify by few features, whose noise a network can fit less, less will do (`benchmarks/defaults.py`) |
 //! | `penalties` | ridge | nothing beyond alpha |
-//! | `solver` | batch for classes of up to [`TINY`] samples unless a batch size, a step, a penalty or noise is chosen, else stochastic | a little more accurate there, with better probabilities; the stochastic one is faster |
+//! | `solver` | batch for classes of up to [`TINY`] samples unless a batch size, a step, a penalty, noise or dropout is chosen, else stochastic | a little more accurate there, with better probabilities; the stochastic one is faster |
 //! | `penalty_weight` | 10; 3 in the batch solver for more than [`NARROW`] features | λ: large enough that an activation block moves x by a small step, small enough for single precision; the batch solver, whose lifted variables move with the weights, wants them looser |
 //! | `batch_size` | n/100 to the nearest power of two in 32..512, less for a run of few passes | many steps on small tables, efficient products on large ones |
 //! | `max_iter` | see [`auto_max_iter`]; [`BATCH_SWEEPS`] | steps grow more slowly than n |
 //! | `learning_rate_init` | see [`auto_learning_rate`]; batch solver 30 | grows with the batch as its noise falls, less for regression, whose losses are more curved; the batch solver adapts it |
 //! | `momentum` | 0.9 | heavy ball; 0 halves the progress per pass |
 //! | `damping` | see [`auto_damping`] | relative to the mean eigenvalue of each layer's Gram matrix |
-//! | `input_noise` | 0 | in deviations of the inputs; it grows over half of the run, since random hidden units carry more noise than signal |
+//! | `dropout` | 0 | helps networks that are wide for their data, and wants more passes (`benchmarks/regularisation.py`) |
+//! | `input_noise` | see [`auto_input_noise`]; none in the batch solver, for runs of fewer than 5 passes and for inputs that are not scaled | in deviations of the inputs; a little makes classifiers of images better (`docs/defaults.md`); it grows over half of the run, since random hidden units carry more noise than signal |
 //! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance | fewer products and better generalisation |
 
 use crate::activation::{ActivationKind, Divergence, learnable_names};
@@ -25,8 +26,8 @@ use crate::penalty::PenaltyKind;
 /// The algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Solver {
-    /// The batch solver to classify up to [`TINY`] samples unless a batch size, a step, a penalty or
-    /// noise is chosen, the stochastic one otherwise.
+    /// The batch solver to classify up to [`TINY`] samples unless a batch size, a step, a penalty, noise
+    /// or dropout is chosen, the stochastic one otherwise.
     Auto,
     /// Mini-batches, [`crate::solver::stochastic()`].
     Stochastic,
@@ -151,7 +152,10 @@ const MOST_NOISE: f64 = 1e6;
 pub const NARROW: usize = 128;
 
 /// Steps that a run of few passes should have.
-const LEAST_STEPS: f64 = 400.0;
+const LEAST_STEPS: f64 = 850.0;
+
+/// Passes from which on noise that regularises has the time to grow and to be learned.
+const NOISY_PASSES: usize = 5;
 
 /// Share of the variance that is kept of wider inputs.
 pub const AUTO_SHARE: f64 = 0.95;
@@ -167,6 +171,8 @@ pub struct Spec {
     pub activations: Vec<ActivationKind>,
     pub divergence: Divergence,
     pub learn_activation: bool,
+    /// One for all hidden layers, or one for each.
+    pub dropout: Vec<f64>,
     pub alpha: Option<f64>,
     /// One for all layers, or one for each.
     pub penalties: Vec<PenaltyKind>,
@@ -183,7 +189,7 @@ pub struct Spec {
     pub early_stopping: bool,
     pub merit: Merit,
     pub max_time: Option<f64>,
-    pub input_noise: f64,
+    pub input_noise: Option<f64>,
     pub accelerate: bool,
     pub diagnostics: bool,
     /// Sum of the sample weights, where their scale counts as it does for the batch solver.
@@ -209,6 +215,8 @@ pub struct Options {
     pub divergence: Divergence,
     /// Whether the activations' parameters are learned, where that is possible.
     pub learn_activation: bool,
+    /// Share of the units of each hidden layer that is left out at random, in [0, 1).
+    pub dropout: Vec<f64>,
     /// Ridge penalty on the weights, already divided by the number of samples.
     pub ridge: f64,
     /// Penalty beyond the ridge of each layer, strengths already divided by the number of samples.
@@ -248,6 +256,9 @@ pub struct Options {
     pub max_time: Option<f64>,
     /// ρ, radius of the ball of the noise on each sample's centred, scaled inputs.
     pub input_noise: f64,
+    /// Whether the noise was asked for, so that the network is judged at it; automatic noise only
+    /// regularises.
+    pub robust: bool,
     /// Joint steps of weights and lifted variables in the batch solver.
     pub accelerate: bool,
     /// Whether the history is complete, at the cost of further evaluations.
@@ -269,21 +280,26 @@ impl Spec {
         for &units in &self.hidden_layer_sizes {
             require(units > 0, "hidden_layer_sizes", units, "a sequence of positive integers")?;
         }
-        let activations = one_for_each(&self.activations, self.hidden_layer_sizes.len())?;
+        let n_hidden = self.hidden_layer_sizes.len();
+        let activations = one_for_each("activation", "name", &self.activations, n_hidden)?;
         activations.iter().try_for_each(|&kind| self.divergence.check(kind))?;
         if self.learn_activation {
             some_learnable(&activations)?;
         }
-        let plain = self.batch_size.is_none()
+        let robust = self.input_noise.is_some_and(|radius| radius != 0.0);
+        let drops = self.dropout.iter().any(|&rate| rate != 0.0);
+        let plain = !drops
+            && self.batch_size.is_none()
             && self.learning_rate.is_none()
             && !self.loss.is_regression()
-            && self.input_noise == 0.0
+            && !robust
             && self.penalties.iter().all(|kind| *kind == PenaltyKind::Ridge);
         let solver = match self.solver {
             Solver::Auto if n <= TINY && plain => Solver::Batch,
             Solver::Auto => Solver::Stochastic,
             chosen => chosen,
         };
+        let dropout = dropout(&self.dropout, n_hidden, solver)?;
         // Where it is asked for, a sample of weight 2 counts as two samples.
         let count = self.total_weight.filter(|_| self.solver == Solver::Batch).unwrap_or(n as f64);
         let alpha = self.alpha.unwrap_or_else(|| auto_alpha(count, d, self.loss));
@@ -300,12 +316,6 @@ impl Spec {
             "finite and above 0",
         )?;
         require((0.0..1.0).contains(&self.momentum), "momentum", self.momentum, "in the interval [0, 1)")?;
-        require(
-            self.input_noise >= 0.0 && self.input_noise.is_finite(),
-            "input_noise",
-            self.input_noise,
-            "finite and at least 0",
-        )?;
         require(self.tol >= 0.0, "tol", self.tol, "at least 0")?;
         require(self.n_iter_no_change > 0, "n_iter_no_change", self.n_iter_no_change, "at least 1")?;
         if let Some(seconds) = self.max_time {
@@ -337,6 +347,17 @@ impl Spec {
             _ => auto_max_iter(n),
         });
         require(max_iter > 0, "max_iter", max_iter, "at least 1")?;
+        let input_noise = self.input_noise.unwrap_or_else(|| {
+            let shares_a_unit = self.scaling != Scaling::None;
+            let regularises = solver == Solver::Stochastic && shares_a_unit && max_iter >= NOISY_PASSES;
+            if regularises { auto_input_noise(d, self.loss) } else { 0.0 }
+        });
+        require(
+            input_noise >= 0.0 && input_noise.is_finite(),
+            "input_noise",
+            input_noise,
+            "finite and at least 0",
+        )?;
         let batch_size = self.batch_size.unwrap_or_else(|| auto_batch_size(n, max_iter)).min(n);
         require(batch_size > 0, "batch_size", batch_size, "at least 1")?;
         let learning_rate = self.learning_rate.unwrap_or_else(|| match solver {
@@ -360,6 +381,7 @@ impl Spec {
             activations,
             divergence: self.divergence,
             learn_activation: self.learn_activation,
+            dropout,
             ridge: (alpha / count).min(MOST_RIDGE),
             penalties,
             output_gains: None,
@@ -378,7 +400,8 @@ impl Spec {
             early_stopping: self.early_stopping,
             merit: self.merit,
             max_time: self.max_time,
-            input_noise: self.input_noise.min(MOST_NOISE),
+            input_noise: input_noise.min(MOST_NOISE),
+            robust,
             accelerate: self.accelerate,
             diagnostics: self.diagnostics,
             seed: self.seed,
@@ -388,15 +411,33 @@ impl Spec {
     }
 }
 
-fn one_for_each(given: &[ActivationKind], n_hidden: usize) -> Result<Vec<ActivationKind>> {
+fn one_for_each<V: Copy>(argument: &'static str, unit: &str, given: &[V], n_hidden: usize) -> Result<Vec<V>> {
     match given {
         [one] => Ok(vec![*one; n_hidden]),
         _ if given.len() == n_hidden => Ok(given.to_vec()),
         _ => Err(Error::Parameter {
-            name: "activation",
-            got: format!("{} names", given.len()),
-            allowed: format!("one name, or one for each of {n_hidden} hidden layers").into(),
+            name: argument,
+            got: format!("{} {unit}s", given.len()),
+            allowed: format!("one {unit}, or one for each of {n_hidden} hidden layers").into(),
         }),
+    }
+}
+
+fn dropout(given: &[f64], n_hidden: usize, solver: Solver) -> Result<Vec<f64>> {
+    for &rate in given {
+        require((0.0..1.0).contains(&rate), "dropout", rate, "in the interval [0, 1)")?;
+    }
+    let rates = one_for_each("dropout", "rate", given, n_hidden)?;
+    let Some(rate) = given.iter().find(|&&rate| rate > 0.0) else { return Ok(rates) };
+    require(n_hidden > 0, "dropout", rate, "0 without hidden layers, whose units it leaves out")?;
+    match solver {
+        Solver::Batch => Err(Error::Parameter {
+            name: "dropout",
+            got: format!("{rate} with solver='batch'"),
+            allowed: "0 with that solver, whose sweeps are deterministic; 'stochastic' leaves units out"
+                .into(),
+        }),
+        _ => Ok(rates),
     }
 }
 
@@ -474,12 +515,19 @@ pub fn auto_max_iter(n: usize) -> usize {
 pub fn auto_learning_rate(batch_size: usize, loss: LossKind) -> f64 {
     let rate = (0.3 * (batch_size as f64 / 32.0).powf(0.75)).min(3.0);
     match loss {
-        LossKind::Softmax | LossKind::Logistic | LossKind::Multilabel => rate,
+        LossKind::Softmax { .. } | LossKind::Logistic { .. } | LossKind::Multilabel { .. } => rate,
         LossKind::Squared | LossKind::Huber { .. } => 0.5 * rate,
         // Its gradient does not fade near the target, so that noise does not average out.
         LossKind::Absolute { .. } => (0.5 * rate).min(0.2),
         LossKind::Poisson => 0.25 * rate,
     }
+}
+
+/// Noise in deviations of the features: 0.018√d for classes of more than [`NARROW`] features, else none.
+///
+/// It takes the place of some of the data that wide inputs lack; real targets lose by it.
+pub fn auto_input_noise(d: usize, loss: LossKind) -> f64 {
+    if loss.is_regression() || d <= NARROW { 0.0 } else { 0.018 * (d as f64).sqrt() }
 }
 
 /// Damping of the input layer and of the others, times the mean eigenvalue.

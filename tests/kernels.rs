@@ -4,7 +4,7 @@
 #[macro_use]
 mod common;
 
-use common::normal;
+use common::{losses, normal};
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::kernel::Stopping;
@@ -371,8 +371,8 @@ fn class_regression_is_stationary<T: Real>() {
     let total: f64 = weights.iter().map(|w| w.f64()).sum();
     let binary: Vec<u32> = y.iter().map(|&y| y.min(1)).collect();
     let fits = [
-        (softmax_regression(&problem, &y, 3, stopping).unwrap(), LossKind::Softmax, &y),
-        (logistic_regression(&problem, &binary, stopping).unwrap(), LossKind::Logistic, &binary),
+        (softmax_regression(&problem, &y, 3, stopping).unwrap(), LossKind::SOFTMAX, &y),
+        (logistic_regression(&problem, &binary, stopping).unwrap(), LossKind::LOGISTIC, &binary),
     ];
     for ((affine, report), kind, y) in fits {
         assert!(report.converged, "{report:?}");
@@ -474,7 +474,7 @@ fn activation_blocks_are_stationary<T: Real>() {
             let next = above.make::<T>();
             for output in [false, true] {
                 let terms = match output {
-                    true => Above::Output { loss: LossKind::Softmax, targets: Targets::Classes(&classes) },
+                    true => Above::Output { loss: LossKind::SOFTMAX, targets: Targets::Classes(&classes) },
                     false => Above::Hidden {
                         activation: above,
                         divergence: Divergence::Fenchel,
@@ -497,7 +497,7 @@ fn activation_blocks_are_stationary<T: Real>() {
                 for (i, (v, mut g)) in v.rows().into_iter().zip(g.rows_mut()).enumerate() {
                     let g = g.as_slice_mut().unwrap();
                     if output {
-                        let loss = LossKind::Softmax.make::<T>();
+                        let loss = LossKind::SOFTMAX.make::<T>();
                         loss.value_and_gradient(&Targets::Classes(&classes), i, g);
                     } else {
                         next.apply(v.to_slice().unwrap(), g);
@@ -540,7 +540,7 @@ fn blocks_that_do_not_fit_are_refused() {
     shape(solve(&normal(5, 4, 0), 1.0, fenchel()), "W");
     shape(solve(&normal(4, 3, 0), 1.0, fenchel()), "target");
     let classes = |targets, loss| Above::Output { loss, targets: Targets::Classes(targets) };
-    shape(solve(&z, 1.0, classes(&[0, 1], LossKind::Softmax)), "target");
+    shape(solve(&z, 1.0, classes(&[0, 1], LossKind::SOFTMAX)), "target");
     let parameter = |result: liftnet::error::Result<_>, expected: &str| match result {
         Err(Error::Parameter { name, .. }) => assert_eq!(name, expected),
         other => panic!("{other:?}"),
@@ -553,7 +553,7 @@ fn blocks_that_do_not_fit_are_refused() {
     parameter(solve(&z, 1.0, hidden(ActivationKind::Tanh, Divergence::Euclidean, 1.0)), "divergence");
     let poisson = Above::Output { loss: LossKind::Poisson, targets: Targets::Values(y.view()) };
     parameter(solve(&z, 1.0, poisson), "loss");
-    let labels = solve(&z, 1.0, classes(&[0, 1, 2, 0, 0], LossKind::Softmax));
+    let labels = solve(&z, 1.0, classes(&[0, 1, 2, 0, 0], LossKind::SOFTMAX));
     assert!(matches!(labels, Err(Error::Labels { row: 2, got: 2, classes: 2 })));
 }
 
@@ -567,11 +567,11 @@ fn best_constant_is_stationary() {
     let classes: Vec<u32> = (0..n).map(|i| u32::from(i % 7 == 0) + u32::from(i % 3 == 0)).collect();
     let binary: Vec<u32> = classes.iter().map(|&class| class.min(1)).collect();
     let labels = noise.mapv(|v| if v > 4.0 { 1.0 } else { 0.0 });
-    for &kind in LossKind::ALL {
+    for kind in losses() {
         let (targets, n_outputs) = match kind {
-            LossKind::Softmax => (Targets::Classes(&classes), 3),
-            LossKind::Logistic => (Targets::Classes(&binary), 1),
-            LossKind::Multilabel => (Targets::Values(labels.view()), 2),
+            LossKind::Softmax { .. } => (Targets::Classes(&classes), 3),
+            LossKind::Logistic { .. } => (Targets::Classes(&binary), 1),
+            LossKind::Multilabel { .. } => (Targets::Values(labels.view()), 2),
             _ => (Targets::Values(noise.view()), 2),
         };
         let loss = kind.make::<f64>();
@@ -586,7 +586,7 @@ fn best_constant_is_stationary() {
         assert!(slopes.iter().all(|slope| slope.abs() <= 1e-4), "{kind:?}: {slopes:?}");
         let mean = (0..n).map(|i| weights[i] * noise[[i, 1]]).sum::<f64>() / total;
         match kind {
-            LossKind::Multilabel => {
+            LossKind::Multilabel { .. } => {
                 let share = (0..n).map(|i| weights[i] * labels[[i, 1]]).sum::<f64>() / total;
                 assert!((best.logits[1] - (share / (1.0 - share)).ln()).abs() <= 1e-4);
             }
@@ -597,12 +597,12 @@ fn best_constant_is_stationary() {
     }
     // One class alone: nothing is lost.
     let alone = vec![1; 5];
-    let best = best_constant(&*LossKind::Softmax.make::<f32>(), &Targets::Classes(&alone), None, 3);
+    let best = best_constant(&*LossKind::SOFTMAX.make::<f32>(), &Targets::Classes(&alone), None, 3);
     assert!(best.loss == 0.0 && best.logits.iter().all(|z| z.is_finite()) && best.logits[1] > 40.0);
     assert!(best.logits.iter().sum::<f64>().abs() <= 1e-12, "{best:?}");
     // A label that all samples have, and one that none has.
     let sure = Array2::from_shape_fn((5, 2), |(_, j)| j as f64);
-    let best = best_constant(&*LossKind::Multilabel.make::<f64>(), &Targets::Values(sure.view()), None, 2);
+    let best = best_constant(&*LossKind::MULTILABEL.make::<f64>(), &Targets::Values(sure.view()), None, 2);
     assert!(best.loss <= 1e-20 && best.logits[0] < -40.0 && best.logits[1] > 40.0, "{best:?}");
     assert!(best.logits.iter().all(|z| z.abs() < 1000.0), "{best:?}");
     // Targets far from 0, and all the same.

@@ -4,6 +4,7 @@
 #[macro_use]
 mod common;
 
+use common::losses;
 use liftnet::loss::{Loss, LossKind, Targets};
 use liftnet::real::Real;
 use ndarray::Array2;
@@ -43,17 +44,17 @@ impl<T: Real> Case<T> {
 /// Targets for each loss and some numbers of outputs; a new loss needs a line here.
 fn cases<T: Real>() -> Vec<Case<T>> {
     let mut cases = Vec::new();
-    for &kind in LossKind::ALL {
+    for kind in losses() {
         let (outputs, classes): (&[usize], &[u32]) = match kind {
-            LossKind::Softmax => (&[2, 3, 10], &[1, 0, 1]),
-            LossKind::Logistic => (&[1], &[1, 0]),
-            LossKind::Multilabel => (&[1, 4], &[]),
+            LossKind::Softmax { .. } => (&[2, 3, 10], &[1, 0, 1]),
+            LossKind::Logistic { .. } => (&[1], &[1, 0]),
+            LossKind::Multilabel { .. } => (&[1, 4], &[]),
             regression if regression.is_regression() => (&[1, 4], &[]),
             other => panic!("no targets for {other:?}"),
         };
         for &outputs in outputs {
             let mut classes = classes.to_vec();
-            if kind == LossKind::Softmax {
+            if matches!(kind, LossKind::Softmax { .. }) {
                 classes.push(outputs as u32 - 1);
             }
             let mut values =
@@ -62,7 +63,7 @@ fn cases<T: Real>() -> Vec<Case<T>> {
                 // Counts: 0 among them.
                 values.mapv_inplace(|v| v.max(T::zero()));
             }
-            if kind == LossKind::Multilabel {
+            if matches!(kind, LossKind::Multilabel { .. }) {
                 values.mapv_inplace(|v| if v > T::of(0.2) { T::one() } else { T::zero() });
             }
             cases.push(Case { kind, outputs, classes, values });
@@ -257,8 +258,12 @@ fn best_prediction_scores_best<T: Real>() {
                         (kind, _) if kind.is_regression() => {
                             case.values[[row, j]] + T::of((1.0 - sign) * 2.0)
                         }
-                        (LossKind::Multilabel, _) => T::of(sign) * (case.values[[row, j]] - T::of(0.5)),
-                        (LossKind::Logistic, Some(&class)) => T::of(sign * (2.0 * f64::from(class) - 1.0)),
+                        (LossKind::Multilabel { .. }, _) => {
+                            T::of(sign) * (case.values[[row, j]] - T::of(0.5))
+                        }
+                        (LossKind::Logistic { .. }, Some(&class)) => {
+                            T::of(sign * (2.0 * f64::from(class) - 1.0))
+                        }
                         (_, Some(&class)) if class as usize == j => T::of(sign),
                         _ => T::zero(),
                     })
@@ -304,7 +309,7 @@ fn values_are_those_of_the_formulas() {
     let z = [0.3, -1.2, 0.8];
     let sum: f64 = z.iter().map(|z: &f64| z.exp()).sum();
     let mut logits = z;
-    let value = LossKind::Softmax.make::<f64>().value_and_gradient(&Targets::Classes(&[2]), 0, &mut logits);
+    let value = LossKind::SOFTMAX.make::<f64>().value_and_gradient(&Targets::Classes(&[2]), 0, &mut logits);
     assert!((value - (sum.ln() - 0.8)).abs() < 1e-15);
     for (j, gradient) in logits.into_iter().enumerate() {
         let expected = z[j].exp() / sum - if j == 2 { 1.0 } else { 0.0 };
@@ -313,7 +318,7 @@ fn values_are_those_of_the_formulas() {
 
     for (class, expected) in [(0, (1.0 + 0.3f64.exp()).ln()), (1, (1.0 + (-0.3f64).exp()).ln())] {
         let value =
-            LossKind::Logistic.make::<f64>().value_and_gradient(&Targets::Classes(&[class]), 0, &mut [0.3]);
+            LossKind::LOGISTIC.make::<f64>().value_and_gradient(&Targets::Classes(&[class]), 0, &mut [0.3]);
         assert!((value - expected).abs() < 1e-15);
     }
 
@@ -322,6 +327,37 @@ fn values_are_those_of_the_formulas() {
     let value =
         LossKind::Squared.make::<f64>().value_and_gradient(&Targets::Values(y.view()), 0, &mut logits);
     assert_eq!((value, logits), (0.5 * (0.25 + 9.0), [-0.5, 3.0]));
+}
+
+/// The mean of the plain losses of all classes, weighted by the smoothed label.
+#[test]
+fn smoothed_losses_are_mixtures_of_plain_ones() {
+    let z = [0.3, -1.2, 0.8];
+    let value = |kind: LossKind, class: u32, z: &[f64]| {
+        let mut logits = z.to_vec();
+        (kind.make::<f64>().value_and_gradient(&Targets::Classes(&[class]), 0, &mut logits), logits)
+    };
+    for smoothing in [0.0, 0.1, 0.7] {
+        for (smoothed, plain, z) in [
+            (LossKind::Softmax { smoothing }, LossKind::SOFTMAX, &z[..]),
+            (LossKind::Logistic { smoothing }, LossKind::LOGISTIC, &z[..1]),
+        ] {
+            let count = z.len().max(2);
+            for class in 0..count as u32 {
+                let (got, slopes) = value(smoothed, class, z);
+                let (mut expected, mut gradient) = (0.0, vec![0.0; z.len()]);
+                for other in 0..count as u32 {
+                    let share =
+                        smoothing / count as f64 + f64::from(u8::from(other == class)) * (1.0 - smoothing);
+                    let (loss, slopes) = value(plain, other, z);
+                    expected += share * loss;
+                    gradient.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += share * slope);
+                }
+                assert!((got - expected).abs() <= 1e-14, "{smoothed:?}, {class}: {got}, not {expected}");
+                assert!(slopes.iter().zip(gradient).all(|(a, b)| (a - b).abs() <= 1e-15), "{smoothed:?}");
+            }
+        }
+    }
 }
 
 /// max over p of p·r − μp²/2 and of p·r − p²/2, by search; half the deviance from its definition.
@@ -384,10 +420,17 @@ fn parameters_are_read_and_checked() {
         "absolute_error(-inf)",
         "squared_error(1)",
         "poisson(2)",
-        "softmax(1)",
+        "softmax(0.1, 0.2)",
+        "logistic(smoothing=0.1)",
     ] {
         let message = LossKind::parse(bad).unwrap_err().to_string();
         assert!(message.starts_with("loss must be"), "{bad}: {message}");
+    }
+    assert_eq!(LossKind::parse("softmax(0.1)"), Ok(LossKind::Softmax { smoothing: 0.1 }));
+    assert_eq!(LossKind::parse("logistic(label_smoothing=0)"), Ok(LossKind::LOGISTIC));
+    for bad in ["softmax(1)", "softmax(-0.1)", "logistic(nan)", "logistic(label_smoothing=inf)"] {
+        let message = LossKind::parse(bad).unwrap_err().to_string();
+        assert!(message.starts_with("label_smoothing must be in the interval [0, 1), got "), "{message}");
     }
     for kind in LossKind::ALL {
         let parsed = LossKind::parse_regression(kind.name());
@@ -400,12 +443,12 @@ fn parameters_are_read_and_checked() {
 /// Asymptotes in single precision: a confident right answer costs e^{−z}, a wrong one costs z.
 #[test]
 fn confident_logits_keep_their_digits() {
-    let logistic = LossKind::Logistic.make::<f32>();
+    let logistic = LossKind::LOGISTIC.make::<f32>();
     let right = logistic.value_and_gradient(&Targets::Classes(&[1]), 0, &mut [40.0]);
     assert!((right - (-40.0f32).exp()).abs() <= 1e-5 * (-40.0f32).exp());
     let wrong = logistic.value_and_gradient(&Targets::Classes(&[0]), 0, &mut [1e4]);
     assert_eq!(wrong, 1e4);
-    let softmax = LossKind::Softmax.make::<f32>();
+    let softmax = LossKind::SOFTMAX.make::<f32>();
     assert_eq!(softmax.value_and_gradient(&Targets::Classes(&[0]), 0, &mut [1e4, -1e4]), 0.0);
     assert_eq!(softmax.value_and_gradient(&Targets::Classes(&[1]), 0, &mut [1e4, -1e4]), 2e4);
 }
@@ -425,8 +468,8 @@ proptest! {
     /// logistic loss of the difference.
     #[test]
     fn softmax_sees_differences_only(a in -30.0..30.0f64, b in -30.0..30.0f64, shift in -1e3..1e3f64) {
-        let softmax = LossKind::Softmax.make::<f64>();
-        let logistic = LossKind::Logistic.make::<f64>();
+        let softmax = LossKind::SOFTMAX.make::<f64>();
+        let logistic = LossKind::LOGISTIC.make::<f64>();
         for class in [0, 1] {
             let targets = Targets::Classes(std::slice::from_ref(&class));
             let (mut plain, mut shifted, mut single) = ([a, b], [a + shift, b + shift], [b - a]);

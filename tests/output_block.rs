@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::normal;
+use common::{losses, normal};
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::{Error, Result};
 use liftnet::kernel::best_constant::best_constant;
@@ -32,12 +32,12 @@ impl<T: Real> Table<T> {
     fn new(loss: LossKind, n: usize, weighted: bool, seed: u64) -> Self {
         let x = normal::<T>(n, 1 + seed as usize % 4, seed);
         let noise = normal::<T>(n, 2, !seed);
-        let last = if loss == LossKind::Logistic { 1 } else { 2 };
+        let last = if matches!(loss, LossKind::Logistic { .. }) { 1 } else { 2 };
         let size = noise.column(0).mapv(|v| v.f64().abs().floor().min(f64::from(last)) as u32);
         let classes = size.to_vec();
         let values = match loss {
             LossKind::Poisson => noise.mapv(|v| v * v),
-            LossKind::Multilabel => noise.mapv(|v| if v > T::of(0.3) { T::one() } else { T::zero() }),
+            LossKind::Multilabel { .. } => noise.mapv(|v| if v > T::of(0.3) { T::one() } else { T::zero() }),
             _ => noise + T::of(0.7),
         };
         // With zeros.
@@ -54,8 +54,8 @@ impl<T: Real> Table<T> {
 
     fn n_outputs(&self) -> usize {
         match self.loss {
-            LossKind::Logistic => 1,
-            LossKind::Softmax => 3,
+            LossKind::Logistic { .. } => 1,
+            LossKind::Softmax { .. } => 3,
             _ => 2,
         }
     }
@@ -73,6 +73,7 @@ impl<T: Real> Table<T> {
             activations: vec![ActivationKind::Tanh],
             divergence: Divergence::Fenchel,
             learn_activation: false,
+            dropout: vec![0.0],
             alpha: None,
             penalties: vec![PenaltyKind::Ridge],
             penalty_weight: None,
@@ -90,7 +91,7 @@ impl<T: Real> Table<T> {
             max_time: None,
             seed: 3,
             threads: 1,
-            input_noise: 0.0,
+            input_noise: Some(0.0),
             accelerate: true,
             diagnostics: false,
             total_weight: None,
@@ -152,7 +153,7 @@ fn wild() -> impl Strategy<Value = Wild> {
     let hidden = prop::collection::vec((1_usize..9, prop::sample::select(ActivationKind::ALL)), 0..6);
     let solver = prop_oneof![Just(Solver::Stochastic), Just(Solver::Batch)];
     let rate = prop_oneof![3 => Just(None), 1 => (-3.0..3.0_f64).prop_map(|log| Some(10_f64.powf(log)))];
-    let choices = (prop::sample::select(LossKind::ALL), solver, hidden, -6.0..4.0_f64, rate);
+    let choices = (prop::sample::select(losses()), solver, hidden, -6.0..4.0_f64, rate);
     let sizes = (1_usize..40, 1_usize..12, 4_usize..40, any::<bool>(), 0_u64..1000);
     (choices, sizes).prop_map(|(choices, sizes)| {
         let (loss, solver, hidden, log_alpha, learning_rate) = choices;
@@ -209,7 +210,7 @@ impl<T> Control<T> for Stop {
 
 #[test]
 fn neither_is_a_run_that_was_stopped() {
-    for &loss in LossKind::ALL {
+    for loss in losses() {
         for solver in [Solver::Stochastic, Solver::Batch] {
             for after in [1, 2, 5] {
                 let table = Table::<f64>::new(loss, 40, true, 5);
@@ -228,7 +229,7 @@ fn neither_is_a_run_that_was_stopped() {
 /// Nor one under a penalty or noise, whose sets hold to the last bit.
 #[test]
 fn neither_is_one_with_a_penalty_or_noise() {
-    for &loss in LossKind::ALL {
+    for loss in losses() {
         for solver in [Solver::Stochastic, Solver::Batch] {
             for penalty in [
                 "l1(5)",
@@ -245,7 +246,7 @@ fn neither_is_one_with_a_penalty_or_noise() {
                         (spec.solver, spec.hidden_layer_sizes) = (solver, hidden.clone());
                         spec.activations = vec![ActivationKind::Sign];
                         spec.penalties = vec![PenaltyKind::parse(penalty).unwrap()];
-                        (spec.max_iter, spec.input_noise) = (Some(2), noise);
+                        (spec.max_iter, spec.input_noise) = (Some(2), Some(noise));
                     });
                     let solution = table.fit(&options, &mut Silent);
                     let case = format!("{loss:?}, {solver:?}, {penalty}, {hidden:?}, {noise}");
@@ -270,7 +271,7 @@ fn neither_is_one_with_a_penalty_or_noise() {
 /// A set that leaves out 0 is kept to all the same.
 #[test]
 fn sets_without_zero_are_kept() {
-    let table = Table::<f64>::new(LossKind::Softmax, 30, false, 7);
+    let table = Table::<f64>::new(LossKind::SOFTMAX, 30, false, 7);
     for solver in [Solver::Stochastic, Solver::Batch] {
         let options = table.options(|spec| {
             (spec.solver, spec.hidden_layer_sizes) = (solver, vec![4]);

@@ -47,11 +47,11 @@ const BINARY: [u32; 4] = [0, 1, 0, 1];
 
 fn good_problems_pass<T: Real>() {
     let (x, y, weights) = (ones::<T>(4, 2), ones::<T>(4, 3), Array1::ones(4));
-    let softmax = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::Softmax).unwrap();
+    let softmax = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::SOFTMAX).unwrap();
     assert_eq!((softmax.n_samples(), softmax.n_features(), softmax.n_outputs()), (4, 2, 3));
     assert!(matches!(softmax.x(), Rows::Dense(rows) if rows == x.view()));
     assert_eq!(softmax.targets().len(), 4);
-    let unweighted = problem(&x, Targets::Classes(&BINARY), None, 1, LossKind::Logistic).unwrap();
+    let unweighted = problem(&x, Targets::Classes(&BINARY), None, 1, LossKind::LOGISTIC).unwrap();
     assert!(unweighted.weights().is_none());
     problem(&x, Targets::Values(y.view()), None, 3, LossKind::Squared).unwrap();
 }
@@ -68,11 +68,11 @@ fn shape_error<V>(result: Result<V, Error>) -> (String, Vec<usize>) {
 fn shapes_are_checked<T: Real>() {
     for (rows, columns) in [(0, 2), (4, 0), (0, 0)] {
         let x = ones::<T>(rows, columns);
-        let refused = problem(&x, Targets::Classes(&CLASSES[..rows]), None, 3, LossKind::Softmax);
+        let refused = problem(&x, Targets::Classes(&CLASSES[..rows]), None, 3, LossKind::SOFTMAX);
         assert_eq!(shape_error(refused), ("X".into(), vec![rows, columns]));
     }
     let (x, y) = (ones::<T>(4, 2), ones::<T>(4, 3));
-    let refused = problem(&x, Targets::Classes(&CLASSES[..3]), None, 3, LossKind::Softmax);
+    let refused = problem(&x, Targets::Classes(&CLASSES[..3]), None, 3, LossKind::SOFTMAX);
     assert_eq!(shape_error(refused), ("y".into(), vec![3]));
     let refused = problem(&x, Targets::Values(y.slice(s![..3, ..])), None, 3, LossKind::Squared);
     assert_eq!(shape_error(refused), ("y".into(), vec![3]));
@@ -80,7 +80,7 @@ fn shapes_are_checked<T: Real>() {
     assert_eq!(shape_error(refused), ("y".into(), vec![4, 3]));
     for count in [3, 5, 0] {
         let weights = Array1::ones(count);
-        let refused = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::Softmax);
+        let refused = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::SOFTMAX);
         assert_eq!(shape_error(refused), ("sample_weight".into(), vec![count]));
     }
 }
@@ -104,7 +104,7 @@ fn non_finite_data_are_found_where_they_are<T: Real>() {
             // A second bad value later must not be the one reported.
             let mut x = ones::<T>(2500, 19);
             (x[[2499, 18]], x[[row, column]]) = (bad, bad);
-            let refused = problem(&x, Targets::Classes(&classes), None, 2, LossKind::Softmax);
+            let refused = problem(&x, Targets::Classes(&classes), None, 2, LossKind::SOFTMAX);
             assert_eq!(place(refused), ("X".into(), vec![row, column]));
             // Found in any layout.
             let transposed = x.t().as_standard_layout().to_owned();
@@ -122,7 +122,7 @@ fn non_finite_data_are_found_where_they_are<T: Real>() {
         let refused = problem(&x, Targets::Values(y.view()), None, 3, LossKind::Squared);
         assert_eq!(place(refused), ("y".into(), vec![2, 1]));
         let weights = array![T::one(), T::one(), T::one(), bad];
-        let refused = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::Softmax);
+        let refused = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::SOFTMAX);
         assert_eq!(place(refused), ("sample_weight".into(), vec![3]));
     }
     // What is finite stays so, however large, small or signed.
@@ -147,19 +147,19 @@ fn targets_must_suit_the_loss<T: Real>() {
         Err(Error::Labels { row, got, classes }) => (row, got, classes),
         other => panic!("no label error: {other:?}"),
     };
-    assert_eq!(labels(problem(&x, classes, None, 2, LossKind::Softmax)), (2, 2, 2));
-    assert_eq!(labels(problem(&x, classes, None, 1, LossKind::Logistic)), (2, 2, 2));
+    assert_eq!(labels(problem(&x, classes, None, 2, LossKind::SOFTMAX)), (2, 2, 2));
+    assert_eq!(labels(problem(&x, classes, None, 1, LossKind::LOGISTIC)), (2, 2, 2));
     let huge = Targets::Classes(&[0, 1, 0, u32::MAX]);
-    assert_eq!(labels(problem(&x, huge, None, 3, LossKind::Softmax)), (3, u32::MAX as usize, 3));
+    assert_eq!(labels(problem(&x, huge, None, 3, LossKind::SOFTMAX)), (3, u32::MAX as usize, 3));
     for (targets, n_outputs, loss, name) in [
-        (Targets::Classes(&[0; 4]), 1, LossKind::Softmax, "n_outputs"),
-        (Targets::Classes(&[0; 4]), 0, LossKind::Softmax, "n_outputs"),
-        (Targets::Classes(&BINARY), 2, LossKind::Logistic, "n_outputs"),
-        (Targets::Classes(&BINARY), 0, LossKind::Logistic, "n_outputs"),
+        (Targets::Classes(&[0; 4]), 1, LossKind::SOFTMAX, "n_outputs"),
+        (Targets::Classes(&[0; 4]), 0, LossKind::SOFTMAX, "n_outputs"),
+        (Targets::Classes(&BINARY), 2, LossKind::LOGISTIC, "n_outputs"),
+        (Targets::Classes(&BINARY), 0, LossKind::LOGISTIC, "n_outputs"),
         (Targets::Values(y.slice(s![.., ..0])), 0, LossKind::Squared, "n_outputs"),
         (classes, 3, LossKind::Squared, "y"),
-        (values, 3, LossKind::Softmax, "y"),
-        (values, 1, LossKind::Logistic, "y"),
+        (values, 3, LossKind::SOFTMAX, "y"),
+        (values, 1, LossKind::LOGISTIC, "y"),
         (classes, 3, LossKind::Poisson, "y"),
         (classes, 3, LossKind::Huber { epsilon: 1.0 }, "y"),
     ] {
@@ -175,12 +175,12 @@ fn targets_must_suit_the_loss<T: Real>() {
     problem(&x, Targets::Values(Array2::zeros((4, 3)).view()), None, 3, LossKind::Poisson).unwrap();
     // Labels are there or not.
     let labels = Array2::from_shape_fn((4, 3), |(i, j)| T::of((i == j).into()));
-    problem(&x, Targets::Values(labels.view()), None, 3, LossKind::Multilabel).unwrap();
+    problem(&x, Targets::Values(labels.view()), None, 3, LossKind::MULTILABEL).unwrap();
     let allowed = "0 or 1";
     for wrong in [-1.0, 0.5, 2.0] {
         let mut labels = labels.clone();
         labels[[3, 1]] = T::of(wrong);
-        let refused = problem(&x, Targets::Values(labels.view()), None, 3, LossKind::Multilabel).unwrap_err();
+        let refused = problem(&x, Targets::Values(labels.view()), None, 3, LossKind::MULTILABEL).unwrap_err();
         assert_eq!(refused, Error::Domain { row: 3, got: wrong, allowed, loss: "multilabel" });
     }
 }
@@ -189,7 +189,7 @@ fn sample_weights_are_checked<T: Real>() {
     let x = ones::<T>(4, 2);
     for weights in [[1.0, -0.5, 1.0, 1.0], [0.0; 4], [-1.0; 4]] {
         let weights = Array1::from(weights.map(T::of).to_vec());
-        let refused = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::Softmax);
+        let refused = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::SOFTMAX);
         assert_eq!(parameter(refused), "sample_weight");
     }
 }
@@ -200,7 +200,7 @@ fn sample_weights_get_mean_one<T: Real>() {
     let small = T::min_positive_value() * T::of(64.0);
     for unit in [T::one(), T::of(1e-20), large, small] {
         let weights = array![unit, T::zero(), unit * T::of(3.0), unit * T::of(4.0)];
-        let weighted = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::Softmax).unwrap();
+        let weighted = problem(&x, Targets::Classes(&CLASSES), Some(&weights), 3, LossKind::SOFTMAX).unwrap();
         let scaled = weighted.weights().unwrap();
         for (got, expected) in scaled.iter().zip([0.5, 0.0, 1.5, 2.0]) {
             let wrong = (got.f64() - expected).abs();
@@ -294,6 +294,7 @@ fn spec() -> Spec {
         activations: vec![ActivationKind::Relu],
         divergence: Divergence::Fenchel,
         learn_activation: false,
+        dropout: vec![0.0],
         alpha: None,
         penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),
@@ -311,7 +312,7 @@ fn spec() -> Spec {
         max_time: None,
         seed: 0,
         threads: 1,
-        input_noise: 0.0,
+        input_noise: Some(0.0),
         accelerate: true,
         diagnostics: false,
         total_weight: None,
@@ -332,7 +333,7 @@ fn every_parameter_has_its_range() {
     assert_eq!(refused(&|spec| spec.learn_activation = true), "learn_activation");
     for bad in [-1e-9, nan, infinity] {
         assert_eq!(refused(&|spec| spec.alpha = Some(bad)), "alpha");
-        assert_eq!(refused(&|spec| spec.input_noise = bad), "input_noise");
+        assert_eq!(refused(&|spec| spec.input_noise = Some(bad)), "input_noise");
     }
     for bad in [0.0, -1.0, nan, infinity] {
         assert_eq!(refused(&|spec| spec.penalty_weight = Some(bad)), "penalty_weight");
@@ -405,7 +406,7 @@ fn automatic_choices_are_valid_and_given_ones_kept() {
 #[test]
 fn automatic_alpha_follows_samples_and_few_features() {
     let alpha = liftnet::spec::auto_alpha;
-    let classes = LossKind::Softmax;
+    let classes = LossKind::SOFTMAX;
     assert_eq!(alpha(100.0, 15, classes), 3.0);
     assert_eq!(alpha(5000.0, 784, classes), 3.0);
     assert!((alpha(100.0, 5, classes) - 1.0).abs() < 1e-12);
@@ -419,8 +420,8 @@ fn automatic_steps_follow_batch_and_loss() {
     let rate = liftnet::spec::auto_learning_rate;
     let absolute = LossKind::Absolute { smoothing: 0.05 };
     for batch in [32, 128, 512] {
-        assert_eq!(rate(batch, LossKind::Softmax), rate(batch, LossKind::Logistic));
-        assert!(rate(batch, LossKind::Softmax) > rate(batch, LossKind::Squared));
+        assert_eq!(rate(batch, LossKind::SOFTMAX), rate(batch, LossKind::LOGISTIC));
+        assert!(rate(batch, LossKind::SOFTMAX) > rate(batch, LossKind::Squared));
         assert_eq!(rate(batch, LossKind::Squared), rate(batch, LossKind::Huber { epsilon: 1.0 }));
         assert!(rate(batch, LossKind::Squared) > rate(batch, LossKind::Poisson));
         assert!(rate(batch, absolute) <= 0.2);
@@ -481,7 +482,7 @@ fn activations_that_are_no_argmin_are_named_as_such() {
 fn messages_name_what_to_mend() {
     let x = array![[1.0, f64::NAN]];
     let view: ArrayView2<'_, f64> = x.view();
-    let error = Problem::new(view, Targets::Classes(&[0]), None, 2, LossKind::Softmax).unwrap_err();
+    let error = Problem::new(view, Targets::Classes(&[0]), None, 2, LossKind::SOFTMAX).unwrap_err();
     assert_eq!(error.to_string(), "X contains NaN at index [0, 1]; every value must be finite");
     let error = Error::Memory { needed: 3 << 30, limit: 1 << 20 };
     assert!(error.to_string().contains("3.0 GiB") && error.to_string().contains("1.0 MiB"), "{error}");

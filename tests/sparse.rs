@@ -76,11 +76,12 @@ fn inputs<T: Real>(n: usize, d: usize) -> Array2<T> {
 fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
     let mut spec = Spec {
         solver: Solver::Stochastic,
-        loss: LossKind::Softmax,
+        loss: LossKind::SOFTMAX,
         hidden_layer_sizes: vec![6],
         activations: vec![ActivationKind::Relu],
         divergence: Divergence::Fenchel,
         learn_activation: false,
+        dropout: vec![0.0],
         alpha: Some(0.1),
         penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),
@@ -97,7 +98,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         max_time: None,
         seed: 1,
         threads: 1,
-        input_noise: 0.0,
+        input_noise: Some(0.0),
         accelerate: true,
         diagnostics: false,
         merit: Merit::Score,
@@ -142,7 +143,7 @@ fn non_finite_values_are_found_where_they_are<T: Real>() {
             let found = Rows::from(owned.view()).first_non_finite(Threads::All).unwrap();
             assert_eq!((found.0, found.1), (row, column));
             let classes = vec![0; 30];
-            let refused = Problem::new(owned.view(), Targets::Classes(&classes), None, 2, LossKind::Softmax)
+            let refused = Problem::new(owned.view(), Targets::Classes(&classes), None, 2, LossKind::SOFTMAX)
                 .unwrap_err();
             assert!(matches!(refused, Error::NonFinite { index, .. } if index == [row, column]));
         }
@@ -191,7 +192,7 @@ fn maps_are_the_same<T: Real>() {
                 let fit = |is_sparse: bool| {
                     let x: Rows<'_, T> = if is_sparse { owned.view().into() } else { x.view().into() };
                     let targets = Targets::Classes(&classes);
-                    let problem = Problem::new(x, targets, weights, 3, LossKind::Softmax).unwrap();
+                    let problem = Problem::new(x, targets, weights, 3, LossKind::SOFTMAX).unwrap();
                     let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
                     InputMap::fit(&problem, &options, false, &mut rng).unwrap()
                 };
@@ -236,7 +237,7 @@ fn fits_are_the_same<T: Real>() {
         for penalty in ["ridge", "l1(0.1)"] {
             for noise in [0.0, 0.2] {
                 let options = options(n, d, |spec| {
-                    (spec.solver, spec.input_noise) = (solver, noise);
+                    (spec.solver, spec.input_noise) = (solver, Some(noise));
                     spec.penalties = vec![PenaltyKind::parse(penalty).unwrap()];
                     if solver == Solver::Batch {
                         (spec.batch_size, spec.learning_rate) = (None, None);
@@ -248,9 +249,9 @@ fn fits_are_the_same<T: Real>() {
                         false => (x.view().into(), x_val.view().into()),
                     };
                     let problem =
-                        Problem::new(x, Targets::Classes(&classes), None, 3, LossKind::Softmax).unwrap();
+                        Problem::new(x, Targets::Classes(&classes), None, 3, LossKind::SOFTMAX).unwrap();
                     let targets = Targets::Classes(&classes[..50]);
-                    let held_out = Problem::new(x_val, targets, None, 3, LossKind::Softmax).unwrap();
+                    let held_out = Problem::new(x_val, targets, None, 3, LossKind::SOFTMAX).unwrap();
                     match solver {
                         Solver::Batch => batch(&problem, &options, None, Some(&held_out), &mut Silent),
                         _ => stochastic(&problem, &options, None, Some(&held_out), &mut Silent),
@@ -286,7 +287,7 @@ fn starts_beyond_the_leading_directions_keep_predictions<T: Real>() {
     };
     let classes: Vec<u32> = expected.rows().into_iter().map(largest).collect();
     for rows in [Rows::from(x.view()), Rows::from(owned.view())] {
-        let problem = Problem::new(rows, Targets::Classes(&classes), None, 3, LossKind::Softmax).unwrap();
+        let problem = Problem::new(rows, Targets::Classes(&classes), None, 3, LossKind::SOFTMAX).unwrap();
         let options = options(n, d, |spec| {
             (spec.components, spec.hidden_layer_sizes) = (Components::Count(6), vec![4]);
             (spec.activations, spec.alpha) = (vec![ActivationKind::Tanh], Some(0.0));

@@ -66,7 +66,7 @@ impl<T: Real> Table<T> {
         let mut table = Self::classified(x, loss, |row| u32::from(row[0] > 0.0));
         table.values = match loss {
             LossKind::Poisson => values.mapv(|v| v.abs()),
-            LossKind::Multilabel => values.mapv(|v| if v > T::zero() { T::one() } else { T::zero() }),
+            LossKind::Multilabel { .. } => values.mapv(|v| if v > T::zero() { T::one() } else { T::zero() }),
             _ => values,
         };
         table
@@ -74,7 +74,7 @@ impl<T: Real> Table<T> {
 
     fn n_outputs(&self) -> usize {
         match self.loss {
-            LossKind::Logistic => 1,
+            LossKind::Logistic { .. } => 1,
             loss if loss.has_values() => self.values.ncols(),
             _ => self.classes.iter().max().map_or(0, |&top| top as usize + 1).max(2),
         }
@@ -97,6 +97,7 @@ impl<T: Real> Table<T> {
             activations: vec![ActivationKind::Relu],
             divergence: Divergence::Fenchel,
             learn_activation: false,
+            dropout: vec![0.0],
             alpha: Some(0.01),
             penalties: vec![PenaltyKind::Ridge],
             penalty_weight: Some(10.0),
@@ -114,7 +115,7 @@ impl<T: Real> Table<T> {
             max_time: None,
             seed: 1,
             threads: 1,
-            input_noise: 0.0,
+            input_noise: Some(0.0),
             accelerate: true,
             diagnostics: false,
             total_weight: None,
@@ -179,11 +180,11 @@ fn xor<T: Real>(n: usize, seed: u64, loss: LossKind) -> Table<T> {
 
 /// Large enough for the parallel paths: more than a million multiply-adds a step.
 fn same_seed_gives_the_same_bits_in_every_pool<T: Real>() {
-    let mut table = Table::classified(normal::<T>(700, 60, 2), LossKind::Softmax, |row| {
+    let mut table = Table::classified(normal::<T>(700, 60, 2), LossKind::SOFTMAX, |row| {
         u32::from(row[0] > 0.0) + u32::from(row[1] * row[2] > 0.0)
     });
     table.weights = Some((0..700).map(|i| T::of(0.5 + (i % 3) as f64)).collect());
-    let held_out = Table::classified(normal::<T>(300, 60, 3), LossKind::Softmax, |row| {
+    let held_out = Table::classified(normal::<T>(300, 60, 3), LossKind::SOFTMAX, |row| {
         u32::from(row[0] > 0.0) + u32::from(row[1] * row[2] > 0.0)
     });
     for components in [Components::All, Components::Count(30)] {
@@ -205,7 +206,7 @@ fn same_seed_gives_the_same_bits_in_every_pool<T: Real>() {
 }
 
 fn learned_parameters_give_the_same_bits_in_every_pool<T: Real>() {
-    let mut table = xor::<T>(700, 60, LossKind::Softmax);
+    let mut table = xor::<T>(700, 60, LossKind::SOFTMAX);
     table.weights = Some((0..700).map(|i| T::of((i % 3) as f64)).collect());
     for kind in ActivationKind::all_learnable() {
         let run = |threads| {
@@ -247,7 +248,7 @@ fn validation_keeps_the_parameters_of_the_best_pass<T: Real>() {
 }
 
 fn huge_rates_keep_learned_parameters_in_their_range<T: Real>() {
-    let table = xor::<T>(200, 4, LossKind::Softmax);
+    let table = xor::<T>(200, 4, LossKind::SOFTMAX);
     for kind in ActivationKind::all_learnable() {
         let solution = table.fit(|spec| {
             (spec.activations, spec.learn_activation) = (vec![kind], true);
@@ -263,7 +264,7 @@ fn huge_rates_keep_learned_parameters_in_their_range<T: Real>() {
 }
 
 fn layout_of_the_inputs_does_not_matter<T: Real>() {
-    let table = xor::<T>(300, 4, LossKind::Softmax);
+    let table = xor::<T>(300, 4, LossKind::SOFTMAX);
     let options = table.options(|_| {});
     let expected = bits(&table.fit(|_| {}));
     let columns = table.x.t().as_standard_layout().to_owned();
@@ -278,13 +279,13 @@ fn layout_of_the_inputs_does_not_matter<T: Real>() {
 
 /// Metres or light years: scaled per feature, the same predictions up to rounding.
 fn units_of_the_inputs_do_not_matter<T: Real>() {
-    let table = xor::<T>(300, 4, LossKind::Softmax);
+    let table = xor::<T>(300, 4, LossKind::SOFTMAX);
     let choose = |spec: &mut Spec| (spec.scaling, spec.max_iter) = (Scaling::Feature, Some(2));
     let expected = logits(&table.fit(choose).network, table.x.view());
     // Powers of two, so that the values themselves are not rounded; squares leave single precision.
     for exponent in [-90, -20, 20, 90] {
         let unit = Array1::from_shape_fn(4, |j| T::of(2f64.powi(exponent - j as i32)));
-        let other = Table { x: &table.x * &unit, ..xor(300, 4, LossKind::Softmax) };
+        let other = Table { x: &table.x * &unit, ..xor(300, 4, LossKind::SOFTMAX) };
         let got = logits(&other.fit(choose).network, other.x.view());
         let wrong = distance(got.view(), expected.view());
         assert!(wrong <= 1e4 * T::epsilon().f64(), "2^{exponent}: off by {wrong}");
@@ -293,7 +294,7 @@ fn units_of_the_inputs_do_not_matter<T: Real>() {
 
 fn every_activation_learns_xor<T: Real>() {
     for &activation in ActivationKind::ALL {
-        for loss in [LossKind::Softmax, LossKind::Logistic] {
+        for loss in [LossKind::SOFTMAX, LossKind::LOGISTIC] {
             let table = xor::<T>(400, 5, loss);
             let solution = table.fit(|spec| {
                 (spec.activations, spec.hidden_layer_sizes) = (vec![activation], vec![24]);
@@ -325,7 +326,7 @@ fn several_classes_are_learnt_by_a_deep_network<T: Real>() {
             row[1] += T::of(angle.sin());
         }
         let classes = (0..n).map(|i| (5 * i / n) as u32).collect();
-        Table { x, classes, values: Array2::zeros((0, 0)), weights: None, loss: LossKind::Softmax }
+        Table { x, classes, values: Array2::zeros((0, 0)), weights: None, loss: LossKind::SOFTMAX }
     };
     let table = blobs(500, 7);
     let solution = table.fit(|spec| {
@@ -383,7 +384,7 @@ fn alpha_shrinks() {
 
 /// Half of the labels are turned round and weighted 0; their inputs are wild as well.
 fn rows_of_weight_zero_do_not_count<T: Real>() {
-    let mut table = xor::<T>(800, 13, LossKind::Softmax);
+    let mut table = xor::<T>(800, 13, LossKind::SOFTMAX);
     table.weights = Some((0..800).map(|i| T::of((i % 2) as f64)).collect());
     for i in (0..800).step_by(2) {
         table.classes[i] = 1 - table.classes[i];
@@ -394,7 +395,7 @@ fn rows_of_weight_zero_do_not_count<T: Real>() {
         (spec.batch_size, spec.learning_rate) = (Some(64), Some(0.5));
     });
     assert_finite(&solution, "zero weights");
-    let unseen = xor(1000, 14, LossKind::Softmax).accuracy(&solution.network);
+    let unseen = xor(1000, 14, LossKind::SOFTMAX).accuracy(&solution.network);
     assert!(unseen > 0.9, "{unseen}");
 }
 
@@ -421,7 +422,7 @@ fn validation_keeps_the_best_pass<T: Real>() {
     let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     assert!(best > scores[11] + 0.1, "the best must not be the last: {scores:?}");
     // Accuracy as the score of a classifier.
-    let (table, held_out) = (xor::<T>(300, 16, LossKind::Softmax), xor::<T>(200, 17, LossKind::Softmax));
+    let (table, held_out) = (xor::<T>(300, 16, LossKind::SOFTMAX), xor::<T>(200, 17, LossKind::SOFTMAX));
     let options = table.options(|_| {});
     let solution =
         stochastic(&table.problem(), &options, None, Some(&held_out.problem()), &mut Silent).unwrap();
@@ -454,7 +455,7 @@ impl<T> Control<T> for StopAt {
 }
 
 fn stopping_is_immediate<T: Real>() {
-    let table = xor::<T>(320, 18, LossKind::Softmax);
+    let table = xor::<T>(320, 18, LossKind::SOFTMAX);
     let options = table.options(|_| {});
     // Ten batches a pass.
     for (k, begun, finished) in [(1, 1, 0), (5, 1, 0), (11, 2, 1), (25, 3, 2)] {
@@ -479,7 +480,7 @@ fn stopping_is_immediate<T: Real>() {
 
 #[test]
 fn standstill_ends_the_run() {
-    let table = xor::<f64>(300, 19, LossKind::Softmax);
+    let table = xor::<f64>(300, 19, LossKind::SOFTMAX);
     let solution = table.fit(|spec| {
         (spec.max_iter, spec.tol, spec.n_iter_no_change) = (Some(200), 1e3, 2);
     });
@@ -561,7 +562,7 @@ fn degenerate_data_give_finite_weights<T: Real>() {
         }
     }
     // A single class, and a batch of a single row.
-    let mut table = Table::any(LossKind::Softmax, normal::<T>(30, 2, 30));
+    let mut table = Table::any(LossKind::SOFTMAX, normal::<T>(30, 2, 30));
     table.classes.fill(0);
     let solution = table.fit(|spec| spec.batch_size = Some(1));
     assert_finite(&solution, "one class");
@@ -569,7 +570,7 @@ fn degenerate_data_give_finite_weights<T: Real>() {
 }
 
 fn constant_features_get_exactly_nothing<T: Real>() {
-    let mut table = xor::<T>(300, 31, LossKind::Softmax);
+    let mut table = xor::<T>(300, 31, LossKind::SOFTMAX);
     table.x.column_mut(3).fill(T::of(12.5));
     for scaling in [Scaling::Auto, Scaling::Global, Scaling::Feature, Scaling::None] {
         let solution = table.fit(|spec| spec.scaling = scaling);
@@ -588,7 +589,7 @@ fn still(spec: &mut Spec) {
 
 fn warm_start_continues_where_it_stood<T: Real>() {
     for hidden in [vec![], vec![10], vec![10, 6]] {
-        let table = xor::<T>(300, 32, LossKind::Softmax);
+        let table = xor::<T>(300, 32, LossKind::SOFTMAX);
         let first = table.fit(|spec| spec.hidden_layer_sizes = hidden.clone());
         let again = table.fit_from(Some(&first.network), |spec| {
             spec.hidden_layer_sizes = hidden.clone();
@@ -603,7 +604,7 @@ fn warm_start_continues_where_it_stood<T: Real>() {
         assert!(again.loss_curve[0] <= first.loss_curve[9] * 1.05 + 1e-3, "{hidden:?}");
     }
     // A start that does not fit is refused.
-    let table = xor::<T>(50, 32, LossKind::Softmax);
+    let table = xor::<T>(50, 32, LossKind::SOFTMAX);
     let other = table.fit(|spec| spec.hidden_layer_sizes = vec![9]).network;
     let refused = stochastic(&table.problem(), &table.options(|_| {}), Some(&other), None, &mut Silent);
     assert!(matches!(refused, Err(Error::Shape { .. })));
@@ -615,7 +616,7 @@ fn falling<T: Real>(n: usize, seed: u64) -> Table<T> {
     for (j, mut column) in x.columns_mut().into_iter().enumerate() {
         column *= T::of(0.7f64.powi(j as i32));
     }
-    Table::classified(x, LossKind::Softmax, |row| u32::from(row[0] + 0.5 * row[1] > 0.0))
+    Table::classified(x, LossKind::SOFTMAX, |row| u32::from(row[0] + 0.5 * row[1] > 0.0))
 }
 
 fn warm_start_in_a_reduced_map_keeps_predictions<T: Real>() {
@@ -685,7 +686,7 @@ fn start_with_weight_on_a_constant_feature_keeps_predictions<T: Real>() {
 
 #[test]
 fn memory_is_limited_before_it_is_taken() {
-    let table = xor::<f64>(300, 40, LossKind::Softmax);
+    let table = xor::<f64>(300, 40, LossKind::SOFTMAX);
     let fit = |limit, hidden: Vec<usize>| {
         let options = table.options(|spec| (spec.memory_limit, spec.hidden_layer_sizes) = (limit, hidden));
         stochastic(&table.problem(), &options, None, None, &mut Silent)

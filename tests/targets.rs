@@ -216,6 +216,6 @@ fn counts_must_not_be_all_zero() {
 #[test]
 fn classes_are_left_alone() {
     let x = Array2::<f64>::ones((3, 1));
-    let problem = Problem::new(x.view(), Targets::Classes(&[0, 1, 1]), None, 2, LossKind::Softmax).unwrap();
-    assert!(TargetMap::fit(&problem, LossKind::Softmax).unwrap().is_none());
+    let problem = Problem::new(x.view(), Targets::Classes(&[0, 1, 1]), None, 2, LossKind::SOFTMAX).unwrap();
+    assert!(TargetMap::fit(&problem, LossKind::SOFTMAX).unwrap().is_none());
 }

@@ -1,5 +1,6 @@
 """What the benchmarks compute beside times: tables, summaries, counts, the page."""
 
+import argparse
 import json
 import sys
 from math import sqrt
@@ -9,21 +10,26 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.tree import DecisionTreeClassifier
+
+from liftnet import LiftedMLPClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import defaults
 import memory
 import peers
 import rate
+import regularisation
 import report
 import scaling
 import stability
 import table_data
 import tables
+import time_to_accuracy
 
 SHAPES = {
     "iris": (150, 4, 3),
@@ -378,6 +384,113 @@ def test_the_page_tells_machines_and_reduced_runs_apart(results, tmp_path):
     assert text.count("- versions: liftnet 0") == 2
     assert text.count("- versions: liftnet 1") == 1
     assert text.count("a reduced run") == 1
+
+
+def test_larger_networks_have_smaller_plans():
+    usual, deep, wide = (
+        time_to_accuracy.make_plan(hidden)
+        for hidden in [(300,), (512, 512), (1024, 1024)]
+    )
+    assert usual == (3, (1, 2, 3, 5, 8, 12), peers.PEAK_RATES, peers.BATCH_SIZES)
+    assert usual.seeds > deep.seeds >= wide.seeds
+    fits = [len(plan.peak_rates) * len(plan.batch_sizes) for plan in (deep, wide)]
+    assert 9 > fits[0] > fits[1] and sum(deep.budgets) > sum(wide.budgets)
+    given = time_to_accuracy.make_plan((1024, 1024), 5, [4, 2, 4])
+    assert given == (5, (2, 4), *wide[2:])
+
+
+def test_units_are_read_from_the_command_line():
+    assert time_to_accuracy.read_sizes("512,256") == (512, 256)
+    for text in ("", "0", "300,", "-3", "a", "3.5"):
+        with pytest.raises(argparse.ArgumentTypeError, match=repr(text)):
+            time_to_accuracy.read_sizes(text)
+
+
+def test_time_to_accuracy_of_several_networks(monkeypatch, capsys, tmp_path):
+    plan = time_to_accuracy.Plan(1, (1, 2), (1e-2, 3e-2), (64,))
+    monkeypatch.setattr(time_to_accuracy, "PLANS", {float("inf"): plan})
+    monkeypatch.setattr(time_to_accuracy, "MARKS", {"mnist": 0.5})
+    X, y = load_digits(return_X_y=True)
+    X = (16 * X).astype(np.float32)
+    split = peers.Split(X[:600], y[:600], X[600:], y[600:])
+    args = SimpleNamespace(threads=1, seeds=None, budgets=None, pca=0)
+    results = {}
+    for hidden in [(20,), (20, 10)]:
+        result = time_to_accuracy.measure_data_set("mnist", split, hidden, args)
+        results[f"mnist {hidden}"] = result
+        time_to_accuracy.print_summary(result)
+    methods = set(time_to_accuracy.STYLES)
+    if not peers.has_torch():
+        methods -= {time_to_accuracy.ONE_CYCLE, time_to_accuracy.PCA}
+        methods -= {time_to_accuracy.ADAM}
+    for result in results.values():
+        assert set(result["methods"]) == methods
+        assert (
+            result["plan"]["components"]
+            == LiftedMLPClassifier((20,), solver="stochastic", max_iter=1)
+            .fit(X[:600], y[:600])
+            .n_components_
+        )
+        points = result["methods"][time_to_accuracy.LIFTNET]
+        assert [point["passes"] for point in points] == [1, 2]
+        assert points[-1]["accuracy"] > 0.5
+        assert {len(one["grid"]) for one in result["tuning"]} <= {2}
+    printed = capsys.readouterr().out
+    assert "784-20-10, 600 training" in printed and "784-20-10-10, 600" in printed
+    text = report.render_time_to_accuracy({"data": json.loads(json.dumps(results))})
+    for network in ("784-20-10", "784-20-10-10"):
+        assert f"| MNIST, {network}, accuracy after passes: | 1 | 2 | time" in text
+    assert text.count("Seeds: 1. Grid of one-cycle Adam") == 2
+    pytest.importorskip("matplotlib")
+    time_to_accuracy.draw_figure(results, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+def test_regularisation_fits_every_choice_and_takes_medians(monkeypatch):
+    seen = []
+
+    def fit(X, y, *, hidden, seed, threads, passes, solver, **choice):
+        seen.append((len(y), seed, passes, solver, choice))
+        sure = (0.6, 0.9, 0.8)[seed]
+
+        def predict_proba(rows):
+            proba = np.full((len(rows), 2), 1 - sure)
+            proba[:, 0] = sure
+            return proba
+
+        return peers.Fit(passes, seed, None, None, predict_proba)
+
+    monkeypatch.setattr(peers, "fit_liftnet", fit)
+    args = SimpleNamespace(seeds=3, rows=None, threads=1)
+    split = regularisation.make_split("noisy labels", None, 0)
+    assert len(split.y_train) == 2000 and len(split.y_test) == 1000
+    choice = {"dropout": 0.5}
+    row = regularisation.measure("noisy labels", split, (9,), choice, 3, args)
+    assert seen == [(2000, seed, 90, "stochastic", choice) for seed in range(3)]
+    first = (split.y_test == 0).mean()
+    assert row["accuracy"] == pytest.approx(first, abs=1e-3)
+    assert row["log_loss"] == pytest.approx(
+        -first * np.log(0.8) - (1 - first) * np.log(0.2), abs=2e-3
+    )
+    assert (row["seconds"], row["passes"], row["rows"]) == (1, 90, 2000)
+    text = report.render_regularisation({"results": [row, {**row, "choice": {}}]})
+    assert "| noisy labels, 2,000 rows, hidden 9 | passes |" in text
+    assert "| dropout=0.5 | 90 |" in text and "| default | 90 |" in text
+
+
+def test_regularisation_knows_the_default_number_of_passes():
+    for rows in (200, 8000):
+        X, y = table_data.make_mixtures(rows, 3, 2)
+        clf = LiftedMLPClassifier((2,), solver="stochastic", tol=0, n_iter_no_change=99)
+        assert clf.fit(X, y).n_iter_ == regularisation.default_passes(rows)
+
+
+def test_regularisation_lists_images_by_network_and_tables_once():
+    args = SimpleNamespace(data=["mnist", "wide"], quick=False)
+    problems = regularisation.list_problems(args)
+    assert problems == [("mnist", (300,)), ("mnist", (512, 512)), ("wide", (100,))]
+    args.quick = True
+    assert regularisation.list_problems(args) == [("mnist", (300,)), ("wide", (100,))]
 
 
 def test_no_results_make_no_page(tmp_path, monkeypatch, capsys):

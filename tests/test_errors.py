@@ -271,6 +271,8 @@ BEYOND = {
     "init": [],  # tests/test_init.py
     "scoring": [3, ["accuracy"]],
     "max_time": [0, -1.0, np.nan, np.inf, "x"],
+    "dropout": [1, 1.0, -0.1, np.nan, np.inf, None],
+    "label_smoothing": [1, 1.0, -0.1, np.nan, np.inf, "0.1", None],
 }
 
 
@@ -457,36 +459,9 @@ def test_weights_are_finite_for_any_finite_input(iris, dtype, exponent):
 # The core, called directly
 
 
-OPTIONS = {
-    "loss": "softmax",
-    "hidden_layer_sizes": (5,),
-    "activation": ["relu"],
-    "divergence": "fenchel",
-    "learn_activation": False,
-    "alpha": 1.0,
-    "penalty": ["ridge"],
-    "penalty_weight": None,
-    "solver": "auto",
-    "input_noise": 0.0,
-    "accelerate": True,
-    "diagnostics": False,
-    "total_weight": None,
-    "scale": "auto",
-    "n_components": None,
-    "damping": None,
-    "batch_size": None,
-    "max_iter": 2,
-    "learning_rate_init": None,
-    "momentum": 0.9,
-    "tol": 1e-4,
-    "n_iter_no_change": 10,
-    "early_stopping": True,
-    "merit": "score",
-    "max_time": None,
-    "seed": 0,
-    "n_threads": 1,
-    "memory_limit": None,
-}
+OPTIONS = LiftedMLPClassifier(
+    (5,), alpha=1.0, max_iter=2, n_components=None, random_state=0, n_jobs=1
+)._options("softmax", None) | {"seed": 0, "memory_limit": None}
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = (np.arange(20) % 3).astype(np.uint32)
 COEFS = [np.ones((3, 5)), np.ones((5, 3))]
@@ -610,6 +585,15 @@ def test_core_options_of_wrong_type(options):
         ("activation", ["relu"] * 2, "one name, or one for each of 1 hidden layers"),
         ("activation", [], "activation must be one name, or .*, got 0 names"),
         ("divergence", "x", "divergence must be one of fenchel, euclidean, got 'x'"),
+        (
+            "loss",
+            "softmax(1)",
+            r"label_smoothing must be in the interval \[0, 1\), got 1",
+        ),
+        ("dropout", [1.0], r"dropout must be in the interval \[0, 1\), got 1"),
+        ("dropout", [np.nan], r"dropout must be in the interval \[0, 1\), got NaN"),
+        ("dropout", [0.1] * 2, "dropout must be one rate, or .*, got 2 rates"),
+        ("dropout", [], "dropout must be one rate, or .*, got 0 rates"),
         ("solver", "x", "solver must be one of auto, stochastic, batch, got 'x'"),
         ("scale", "x", "scale must be one of auto, global, feature, none, got 'x'"),
         ("hidden_layer_sizes", (5, 0), "sequence of positive integers, got 0"),

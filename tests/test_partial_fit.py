@@ -208,6 +208,7 @@ def test_a_regressor_goes_on_from_a_fit(friedman):
         {"hidden_layer_sizes": (20, 10), "activation": ["tanh", "relu"]},
         {"n_components": 20},
         {"class_weight": {0: 2.0}},
+        {"dropout": 0.2, "label_smoothing": 0.1},
     ],
     ids=str,
 )

@@ -180,36 +180,26 @@ def test_nothing_beyond_the_ridge_changes_nothing(wild, penalty):
 
 def linear(X, y, penalty, loss, **options):
     """Train without hidden layers, in the units of X, to the optimum."""
-    defaults = {
-        "loss": loss,
-        "hidden_layer_sizes": (),
-        "activation": ["relu"],
-        "divergence": "fenchel",
-        "learn_activation": False,
-        "alpha": 0.0,
-        "penalty": [penalty],
-        "penalty_weight": 10.0,
-        "solver": "stochastic",
-        "input_noise": 0.0,
-        "accelerate": True,
-        "diagnostics": False,
-        "total_weight": None,
-        "scale": "none",
-        "n_components": None,
-        "damping": (0.05, 0.05),
-        "batch_size": len(X),
-        "max_iter": 1500,
-        "learning_rate_init": 1.0,
-        "momentum": 0.5,
-        "tol": 0.0,
-        "n_iter_no_change": 10**6,
-        "early_stopping": False,
-        "merit": "score",
-        "max_time": None,
-        "seed": 0,
-        "n_threads": 1,
-        "memory_limit": None,
-    }
+    plain = LiftedMLPClassifier(
+        (),
+        penalty=penalty,
+        solver="stochastic",
+        alpha=0.0,
+        penalty_weight=10.0,
+        input_noise=0.0,
+        scale="none",
+        n_components=None,
+        damping=0.05,
+        batch_size=len(X),
+        max_iter=1500,
+        learning_rate_init=1.0,
+        momentum=0.5,
+        tol=0.0,
+        n_iter_no_change=10**6,
+        random_state=0,
+        n_jobs=1,
+    )
+    defaults = plain._options(loss, None)
     if options.get("solver") == "batch":
         # Its first step is one that a line search shortens.
         defaults |= {"batch_size": None, "momentum": 0.9, "learning_rate_init": 3.0}

@@ -397,6 +397,7 @@ def parameter(name, value):
 def as_regressor(record, arrays):
     record["estimator"] = "LiftedMLPRegressor"
     del record["parameters"]["class_weight"]
+    del record["parameters"]["label_smoothing"]
 
 
 def entry(name, value):

@@ -931,7 +931,10 @@ def test_two_outputs_of_a_regressor_stay_two():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"task": "ranking"}, "task must be 'classification' or 'regression'"),
+        (
+            {"task": "ranking"},
+            "task must be 'classification', 'multilabel' or 'regression'",
+        ),
         ({"task": "regression", "classes": [0, 1]}, "classes are for task"),
         ({"task": "regression", "loss": "hinge"}, "loss must be one of squared_error"),
     ],

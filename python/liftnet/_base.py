@@ -64,9 +64,11 @@ class LiftedMLPBase(
             StrOptions({"auto"}),
             Interval(Real, 0, None, closed="neither"),
         ],
-        "input_noise": [Interval(Real, 0, None, closed="left")],
+        "input_noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "accelerate": ["boolean"],
         "diagnostics": ["boolean"],
+        # The rates of a sequence are checked one by one.
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         # Notation and number are checked by the core.
         "penalty": [None, str, "array-like"],
@@ -132,13 +134,14 @@ class LiftedMLPBase(
         random_state=None,
         n_jobs=None,
         verbose=False,
-        input_noise=0.0,
+        input_noise="auto",
         accelerate=True,
         diagnostics=False,
         learn_activation=False,
         init=None,
         scoring=None,
         max_time=None,
+        dropout=0.0,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -169,6 +172,7 @@ class LiftedMLPBase(
         self.init = init
         self.scoring = scoring
         self.max_time = max_time
+        self.dropout = dropout
 
     def _layer_sizes(self):
         """Hidden layer sizes as a tuple of positive integers."""
@@ -217,6 +221,23 @@ class LiftedMLPBase(
                 )
         return ["ridge" if entry is None else str(entry) for entry in entries]
 
+    def _dropout_rates(self):
+        """Rate of all hidden layers, or of each."""
+        rates = self.dropout
+        rates = [rates] if isinstance(rates, Real) else list(rates)
+        if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+            raise ValueError(
+                "dropout must be a rate in [0, 1), or one for each hidden layer, got "
+                f"{self.dropout!r}"
+            )
+        sizes = self._layer_sizes()
+        if len(rates) not in (1, len(sizes)):
+            raise ValueError(
+                "dropout must be one rate or one for each hidden layer, got "
+                f"{len(rates)} rates for hidden_layer_sizes={sizes}"
+            )
+        return [float(rate) for rate in rates]
+
     def _damping_pair(self):
         """Damping of the input layer and of the others, or None for automatic."""
         if self.damping == "auto":
@@ -241,11 +262,12 @@ class LiftedMLPBase(
             "activation": self._activations(),
             "divergence": self.divergence,
             "learn_activation": bool(self.learn_activation),
+            "dropout": self._dropout_rates(),
             "alpha": automatic(self.alpha),
             "penalty": self._penalties(),
             "penalty_weight": automatic(self.penalty_weight),
             "solver": self.solver,
-            "input_noise": self.input_noise,
+            "input_noise": automatic(self.input_noise),
             "accelerate": bool(self.accelerate),
             "diagnostics": bool(self.diagnostics),
             "total_weight": total_weight,

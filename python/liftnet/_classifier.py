@@ -1,10 +1,12 @@
 """The lifted classifier."""
 
+from numbers import Real
+
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -67,8 +69,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         "stochastic" steps after each mini-batch. "batch" solves its blocks for
         all samples in every sweep: deterministic, its objective never rises, and a
         weight of 2 is the same as a sample twice. "auto" is "batch" for up to 500
-        samples, unless ``batch_size``, ``learning_rate_init``, ``penalty`` or
-        ``input_noise`` is given; only ratios of weights count then.
+        samples, unless ``batch_size``, ``learning_rate_init``, ``penalty``,
+        ``input_noise`` or ``dropout`` is given; only ratios of weights count then.
     divergence : {"fenchel", "euclidean"}, default="fenchel"
         What ties a lifted variable x to its pre-activation z. "fenchel" is
         :math:`f(x) + f^*(z) - xz`, which vanishes exactly at :math:`x = \varphi(z)`;
@@ -131,7 +133,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         their number, the share of the variance that they hold (in (0, 1)), or None for
         all. "auto" keeps all of up to 128 features and 95 % of the variance of more,
         but of more than 2,048 features at most 1,024 directions. Training holds the
-        inputs in these directions, dense: n_samples x n_components_ numbers.
+        inputs in these directions, dense: ``n_samples * n_components_`` numbers.
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts. For
         ``solver="batch"`` the relative improvement of the objective, and the optimality
@@ -159,7 +161,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         or tqdm is installed (``pip install 'liftnet[progress]'``) and the output is a
         terminal or a notebook; print a line for each pass elsewhere, or everywhere with
         2 or more.
-    input_noise : float, default=0.0
+    input_noise : float or "auto", default="auto"
         Radius :math:`\rho \ge 0` of the noise that the network should withstand. The
         inputs of each sample are moved to the worst of their ball,
         :math:`u_i = \rho\, g_i / \|g_i\|_2` with :math:`g_i` the gradient of its loss,
@@ -170,6 +172,11 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         (of all features together, or of each, see ``scale``), or with
         ``scale="none"`` in the units of ``X``. Samples lie about
         :math:`\sqrt{\text{n\_features}}` from their mean; a tenth of that is a start.
+        "auto" is a little noise that makes classifiers of wide inputs, such as images,
+        more accurate: :math:`0.018\sqrt{\text{n\_features}}` for more than 128 features
+        in runs of the stochastic solver of at least 5 passes over scaled inputs, else
+        0. Scores on validation data then are without noise; they are at the worst
+        noise where a radius is given.
         Over the first half of a run that starts from random weights the noise grows
         to its radius. A pass takes about twice the time.
     accelerate : bool, default=True
@@ -214,6 +221,21 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Seconds that training may take. A run that would take longer is shortened as it
         goes, so that the step reaches 0 when the time is up (the batch solver begins no
         further sweep), and warns. Such a run depends on the speed of the machine.
+    dropout : float or sequence of float, default=0.0
+        Share of the hidden units that is left out, drawn anew for every sample and
+        step of the stochastic solver: one rate in [0, 1) for all hidden layers, or one
+        for each. Those that stay are multiplied by ``1 / (1 - dropout)``; each layer's
+        metric is the expected Gram matrix of such inputs, in closed form. Predictions,
+        scores on held-out data and the lifted problem's terms are those of the whole
+        network, ``loss_curve_`` and the training "loss" and "score" in ``history_``
+        those of the thinned ones that steps are taken for.
+    label_smoothing : float, default=0.0
+        Share s of each label, in [0, 1), that is spread evenly over all K classes:
+        :math:`\ell` is the cross-entropy of :math:`(1-s) e_y + s/K`, as PyTorch's
+        ``CrossEntropyLoss(label_smoothing=s)`` has it. Labels that do not exclude each
+        other are spread each over 0 and 1. Probabilities become less sure of
+        themselves. All losses that are reported are this one, which is above 0 even
+        where every label is certain; scores are accuracies as ever.
 
     Attributes
     ----------
@@ -246,8 +268,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         training samples, and the batch solver adds "blocks": the objective after each
         block where it goes block by block. With ``learn_activation=True``
         "activation_parameter_1", ... are the parameters of the hidden layers that have
-        one to learn. With ``input_noise`` all of these are at the worst noise;
-        "input_noise" is its radius in each pass, but validation meets all of it. The
+        one to learn. With ``input_noise`` all of these are at the worst noise, those of
+        validation only where a radius was given; "input_noise" is its radius in each
+        pass, but validation meets all of it. The
         objective of the batch solver never rises once the noise is full.
     validation_scores_ : list of float or None
         Score on the validation data after each pass (see ``scoring``), where there are
@@ -295,6 +318,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
         **LiftedMLPBase._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
     def __init__(
@@ -322,7 +346,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         random_state=None,
         n_jobs=None,
         verbose=False,
-        input_noise=0.0,
+        input_noise="auto",
         accelerate=True,
         diagnostics=False,
         learn_activation=False,
@@ -330,6 +354,8 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         class_weight=None,
         scoring=None,
         max_time=None,
+        dropout=0.0,
+        label_smoothing=0.0,
     ):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -361,8 +387,10 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             init=init,
             scoring=scoring,
             max_time=max_time,
+            dropout=dropout,
         )
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -454,8 +482,21 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             X, target, sample_weight, validation = self._hold_out(
                 X, target, sample_weight, stratify=target if labels is None else None
             )
-        self._train(X, target, n_outputs, loss, sample_weight, validation, start, unit)
+        self._train(
+            X,
+            target,
+            n_outputs,
+            self._smoothed(loss),
+            sample_weight,
+            validation,
+            start,
+            unit,
+        )
         return self
+
+    def _smoothed(self, loss):
+        """Return the loss on smoothed labels, in the core's notation."""
+        return f"{loss}({float(self.label_smoothing)})"
 
     def _check_classes(self, classes):
         if len(classes) < 2:
@@ -575,7 +616,9 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         start = None
         if not hasattr(self, "_stream"):
             start = self._previous(X) or self._given(X, n_outputs, loss, self.classes_)
-        _stream.train_chunk(self, X, target, n_outputs, loss, sample_weight, start)
+        _stream.train_chunk(
+            self, X, target, n_outputs, self._smoothed(loss), sample_weight, start
+        )
         self.out_activation_ = loss
         return self
 

@@ -44,11 +44,12 @@ class Options(TypedDict):
     activation: Sequence[str]
     divergence: str
     learn_activation: bool
+    dropout: Sequence[float]
     alpha: float | None
     penalty: Sequence[str]
     penalty_weight: float | None
     solver: str
-    input_noise: float
+    input_noise: float | None
     accelerate: bool
     diagnostics: bool
     total_weight: float | None

@@ -1,8 +1,11 @@
 """The lifted regressor."""
 
+from numbers import Real
+
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
@@ -125,7 +128,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         their number, the share of the variance that they hold (in (0, 1)), or None for
         all. "auto" keeps all of up to 128 features and 95 % of the variance of more,
         but of more than 2,048 features at most 1,024 directions. Training holds the
-        inputs in these directions, dense: n_samples x n_components_ numbers.
+        inputs in these directions, dense: ``n_samples * n_components_`` numbers.
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts. For
         ``solver="batch"`` the relative improvement of the objective, and the optimality
@@ -199,6 +202,14 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         Seconds that training may take. A run that would take longer is shortened as it
         goes, so that the step reaches 0 when the time is up (the batch solver begins no
         further sweep), and warns. Such a run depends on the speed of the machine.
+    dropout : float or sequence of float, default=0.0
+        Share of the hidden units that is left out, drawn anew for every sample and
+        step of the stochastic solver: one rate in [0, 1) for all hidden layers, or one
+        for each. Those that stay are multiplied by ``1 / (1 - dropout)``; each layer's
+        metric is the expected Gram matrix of such inputs, in closed form. Predictions,
+        scores on held-out data and the lifted problem's terms are those of the whole
+        network, ``loss_curve_`` and the training "loss" and "score" in ``history_``
+        those of the thinned ones that steps are taken for.
 
     Attributes
     ----------
@@ -277,6 +288,8 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
         **LiftedMLPBase._parameter_constraints,
+        # Noise that nobody asked for makes predictions of real targets worse.
+        "input_noise": [Interval(Real, 0, None, closed="left")],
         # Names and parameters are checked by the core.
         "loss": [str],
     }
@@ -314,6 +327,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         init=None,
         scoring=None,
         max_time=None,
+        dropout=0.0,
     ):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -345,6 +359,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             init=init,
             scoring=scoring,
             max_time=max_time,
+            dropout=dropout,
         )
         self.loss = loss
 

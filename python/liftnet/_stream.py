@@ -208,7 +208,8 @@ def train_chunk(estimator, X, target, n_outputs, loss, sample_weight, start):
         "hidden_layer_sizes": estimator._layer_sizes(),
         "n_outputs": n_outputs,
         "activation": chosen,
-        "loss": loss,
+        # Labels may be smoothed otherwise from one chunk to the next.
+        "loss": loss if target.ndim == 2 else loss.partition("(")[0],
     }
     stream = vars(estimator).get("_stream")
     if stream is None:

@@ -665,7 +665,7 @@ def activation_block(
     loss : str, default=None
         Loss of an output above: softmax, logistic, multilabel (targets of 0 and 1),
         squared_error, absolute_error or huber, with its parameter in parentheses if
-        wanted.
+        wanted, as in "softmax(label_smoothing=0.1)".
     tol : float, default=None
         Residual to reach; 1e-9, or 1e-5 in single precision, by default.
     max_iter : int, default=2000
@@ -711,7 +711,7 @@ def activation_block(
     for name, value in [("activation", activation), ("divergence", divergence)]:
         if not isinstance(value, str):
             raise ValueError(f"{name} must be a name, got {value!r}")
-    if loss in ("softmax", "logistic"):
+    if str(loss).partition("(")[0] in ("softmax", "logistic"):
         target = _classes("target", target, Z, "Z")
     else:
         target = _matrix("target", target, like=Z)

@@ -217,7 +217,7 @@ impl<'a, T: Real> ActivationBlock<'a, T> {
                     }
                     Targets::Classes(classes) => {
                         shape("target", &[classes.len(), outputs], [samples, outputs])?;
-                        let count = if *kind == LossKind::Logistic { 2 } else { outputs };
+                        let count = if matches!(kind, LossKind::Logistic { .. }) { 2 } else { outputs };
                         if let Some(row) = classes.iter().position(|&class| class as usize >= count) {
                             return Err(Error::Labels { row, got: classes[row] as usize, classes: count });
                         }

@@ -4,8 +4,9 @@
 //! min over b:  mean_i ℓ(y_i, b),      the mean weighted by s
 //! ```
 //!
-//! For classes the logarithms of their shares, less their mean, with the entropy of these for a loss. Of real targets
-//! and labels each output has a convex problem of its own, whose slope is brought to 0 between two ends that
+//! For classes the logarithms of their shares, smoothed as the labels are and less their mean, with the
+//! entropy of these for a loss. Of real targets and labels each output has a convex problem of its own,
+//! whose slope is brought to 0 between two ends that
 //! bracket it, by false position (the Illinois rule).
 
 use crate::loss::{Loss, Targets};
@@ -42,17 +43,24 @@ pub fn best_constant<T: Real>(
     n_outputs: usize,
 ) -> Constant {
     if let Targets::Classes(classes) = targets {
-        return of_classes(classes, weights, n_outputs);
+        return of_classes(classes, weights, n_outputs, loss.label_smoothing());
     }
     Search::new(loss, targets, weights, n_outputs).run()
 }
 
-fn of_classes<T: Real>(classes: &[u32], weights: Option<ArrayView1<'_, T>>, n_outputs: usize) -> Constant {
+fn of_classes<T: Real>(
+    classes: &[u32],
+    weights: Option<ArrayView1<'_, T>>,
+    n_outputs: usize,
+    smoothing: f64,
+) -> Constant {
     let mut shares = vec![0.0; n_outputs.max(2)];
     for (row, &class) in classes.iter().enumerate() {
         shares[class as usize] += weights.map_or(1.0, |weights| weights[row].f64());
     }
     let total: f64 = shares.iter().sum();
+    let even = total / shares.len() as f64;
+    shares.iter_mut().for_each(|share| *share += smoothing * (even - *share));
     let loss = shares.iter().filter(|share| **share > 0.0).map(|share| -share / total * (share / total).ln());
     let loss = loss.sum();
     let mut logits: Vec<f64> = shares.iter().map(|share| (share / total).max(LEAST_SHARE).ln()).collect();

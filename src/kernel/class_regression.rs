@@ -29,7 +29,7 @@ pub fn logistic_regression<T: Real>(
     y: &[u32],
     stopping: Stopping<'_>,
 ) -> Result<(Affine<T>, Report)> {
-    fit(problem, y, 2, 1, LossKind::Logistic, stopping)
+    fit(problem, y, 2, 1, LossKind::LOGISTIC, stopping)
 }
 
 /// Fits class probabilities; uses the current thread pool.
@@ -53,7 +53,7 @@ pub fn softmax_regression<T: Real>(
         let (name, got) = ("n_classes", n_classes.to_string());
         return Err(Error::Parameter { name, got, allowed: "at least 2".into() });
     }
-    fit(problem, y, n_classes, n_classes, LossKind::Softmax, stopping)
+    fit(problem, y, n_classes, n_classes, LossKind::SOFTMAX, stopping)
 }
 
 fn fit<T: Real>(

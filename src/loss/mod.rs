@@ -59,6 +59,11 @@ pub trait Loss<T: Real>: Send + Sync + std::fmt::Debug {
     /// Upper bound of the largest eigenvalue of ∂²ℓ/∂z²; infinity where there is none.
     fn curvature_bound(&self) -> T;
 
+    /// Share of each label that is spread evenly over all classes; 0 for losses on real targets.
+    fn label_smoothing(&self) -> f64 {
+        0.0
+    }
+
     /// Score that early stopping watches, larger is better: 1 or 0 for a right or wrong class or set of
     /// labels, −ℓ for real targets.
     fn score(&self, targets: &Targets<'_, T>, row: usize, logits: &[T]) -> T;
@@ -106,11 +111,20 @@ impl<T: Real, S: Separable> Loss<T> for S {
 #[non_exhaustive]
 pub enum LossKind {
     /// Softmax cross-entropy over two or more outputs.
-    Softmax,
+    Softmax {
+        /// s of [`SoftmaxLoss`].
+        smoothing: f64,
+    },
     /// Binary cross-entropy on one output.
-    Logistic,
+    Logistic {
+        /// s of [`LogisticLoss`].
+        smoothing: f64,
+    },
     /// Sum of binary cross-entropies, one a label.
-    Multilabel,
+    Multilabel {
+        /// s of [`MultilabelLoss`].
+        smoothing: f64,
+    },
     /// Half the squared distance.
     Squared,
     /// Sum of absolute differences, smoothed.
@@ -128,11 +142,19 @@ pub enum LossKind {
 }
 
 impl LossKind {
+    /// Softmax cross-entropy with plain labels.
+    pub const SOFTMAX: LossKind = LossKind::Softmax { smoothing: 0.0 };
+    /// Binary cross-entropy with plain labels.
+    pub const LOGISTIC: LossKind = LossKind::Logistic { smoothing: 0.0 };
+
+    /// Binary cross-entropies with plain labels.
+    pub const MULTILABEL: LossKind = LossKind::Multilabel { smoothing: 0.0 };
+
     /// Every loss, with the default parameters.
     pub const ALL: &'static [LossKind] = &[
-        LossKind::Softmax,
-        LossKind::Logistic,
-        LossKind::Multilabel,
+        LossKind::SOFTMAX,
+        LossKind::LOGISTIC,
+        LossKind::MULTILABEL,
         LossKind::Squared,
         // Small beside the residuals of most fits, large enough for steps of a useful length.
         LossKind::Absolute { smoothing: 0.05 },
@@ -144,9 +166,9 @@ impl LossKind {
     /// The name by which callers ask for it.
     pub fn name(self) -> &'static str {
         match self {
-            LossKind::Softmax => "softmax",
-            LossKind::Logistic => "logistic",
-            LossKind::Multilabel => "multilabel",
+            LossKind::Softmax { .. } => "softmax",
+            LossKind::Logistic { .. } => "logistic",
+            LossKind::Multilabel { .. } => "multilabel",
             LossKind::Squared => "squared_error",
             LossKind::Absolute { .. } => "absolute_error",
             LossKind::Huber { .. } => "huber",
@@ -157,7 +179,7 @@ impl LossKind {
     /// Reads a name, or a name with its parameter such as `huber(1.35)`.
     ///
     /// # Errors
-    /// [`Error::UnknownName`]; [`Error::Parameter`] for a parameter that is not positive.
+    /// [`Error::UnknownName`]; [`Error::Parameter`] for a parameter outside its range.
     pub fn parse(text: &str) -> Result<Self> {
         Self::parse_among(text, Self::ALL)
     }
@@ -185,7 +207,27 @@ impl LossKind {
                 allowed: format!("'{}(value)' with a finite value above 0", call.name).into(),
             }),
         };
+        let share = |value: f64| match (0.0..1.0).contains(&value) {
+            true => Ok(value),
+            false => Err(Error::Parameter {
+                name: "label_smoothing",
+                got: value.to_string(),
+                allowed: "in the interval [0, 1)".into(),
+            }),
+        };
         Ok(match kind {
+            LossKind::Softmax { smoothing } => {
+                let [smoothing] = call.bind("loss", [("label_smoothing", Some(smoothing))])?;
+                LossKind::Softmax { smoothing: share(smoothing)? }
+            }
+            LossKind::Logistic { smoothing } => {
+                let [smoothing] = call.bind("loss", [("label_smoothing", Some(smoothing))])?;
+                LossKind::Logistic { smoothing: share(smoothing)? }
+            }
+            LossKind::Multilabel { smoothing } => {
+                let [smoothing] = call.bind("loss", [("label_smoothing", Some(smoothing))])?;
+                LossKind::Multilabel { smoothing: share(smoothing)? }
+            }
             LossKind::Absolute { smoothing } => {
                 let [smoothing] = call.bind("loss", [("smoothing", Some(smoothing))])?;
                 LossKind::Absolute { smoothing: positive(smoothing)? }
@@ -203,19 +245,19 @@ impl LossKind {
 
     /// Whether targets are real values rather than classes or labels.
     pub fn is_regression(self) -> bool {
-        !matches!(self, LossKind::Softmax | LossKind::Logistic | LossKind::Multilabel)
+        !matches!(self, LossKind::Softmax { .. } | LossKind::Logistic { .. } | LossKind::Multilabel { .. })
     }
 
     /// Whether targets are [`Targets::Values`]: real ones, or the 0 and 1 of labels.
     pub fn has_values(self) -> bool {
-        self.is_regression() || self == LossKind::Multilabel
+        self.is_regression() || matches!(self, LossKind::Multilabel { .. })
     }
 
     /// Whether a finite value can be a target.
     pub fn allows<T: Real>(self, y: T) -> bool {
         match self {
             LossKind::Poisson => y >= T::zero(),
-            LossKind::Multilabel => y == T::zero() || y == T::one(),
+            LossKind::Multilabel { .. } => y == T::zero() || y == T::one(),
             _ => true,
         }
     }
@@ -223,8 +265,8 @@ impl LossKind {
     /// What targets can be, in words.
     pub fn domain(self) -> &'static str {
         match self {
-            LossKind::Softmax | LossKind::Logistic => "class indices",
-            LossKind::Multilabel => "0 or 1",
+            LossKind::Softmax { .. } | LossKind::Logistic { .. } => "class indices",
+            LossKind::Multilabel { .. } => "0 or 1",
             LossKind::Poisson => "values of at least 0",
             LossKind::Squared | LossKind::Absolute { .. } | LossKind::Huber { .. } => "finite values",
         }
@@ -233,8 +275,8 @@ impl LossKind {
     /// Name of the function from logits to predictions.
     pub fn inverse_link(self) -> &'static str {
         match self {
-            LossKind::Softmax => "softmax",
-            LossKind::Logistic | LossKind::Multilabel => "logistic",
+            LossKind::Softmax { .. } => "softmax",
+            LossKind::Logistic { .. } | LossKind::Multilabel { .. } => "logistic",
             LossKind::Squared | LossKind::Absolute { .. } | LossKind::Huber { .. } => "identity",
             LossKind::Poisson => "exp",
         }
@@ -243,9 +285,9 @@ impl LossKind {
     /// The working object.
     pub fn make<T: Real>(self) -> Box<dyn Loss<T>> {
         match self {
-            LossKind::Softmax => Box::new(SoftmaxLoss),
-            LossKind::Logistic => Box::new(LogisticLoss),
-            LossKind::Multilabel => Box::new(MultilabelLoss),
+            LossKind::Softmax { smoothing } => Box::new(SoftmaxLoss { smoothing }),
+            LossKind::Logistic { smoothing } => Box::new(LogisticLoss { smoothing }),
+            LossKind::Multilabel { smoothing } => Box::new(MultilabelLoss { smoothing }),
             LossKind::Squared => Box::new(SquaredLoss),
             LossKind::Absolute { smoothing } => Box::new(AbsoluteLoss { smoothing }),
             LossKind::Huber { epsilon } => Box::new(HuberLoss { epsilon }),

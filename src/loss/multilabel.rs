@@ -4,25 +4,30 @@ use super::{Loss, Targets, value_of};
 use crate::activation::{log1p_exp, logistic};
 use crate::real::Real;
 
-/// ℓ(y, z) = Σ_j ln(1 + e^{z_j}) − y_j z_j, y_j ∈ {0, 1}.
+/// ℓ(y, z) = Σ_j ln(1 + e^{z_j}) − q_j z_j, q_j = (1 − s) y_j + s/2, y_j ∈ {0, 1}.
 ///
-/// Domain: any number of outputs, one a label. Gradient logistic(z) − y. Its Hessian is diagonal, at
+/// s is the label smoothing, 0 without. Domain: any number of outputs, one a label. Gradient
+/// logistic(z) − q. Its Hessian is diagonal, at
 /// most ¼ I. Scores 1 where every label is right.
 #[derive(Debug, Clone, Copy)]
-pub struct MultilabelLoss;
+pub struct MultilabelLoss {
+    /// s, in [0, 1).
+    pub smoothing: f64,
+}
 
 impl<T: Real> Loss<T> for MultilabelLoss {
     fn value_and_gradient(&self, targets: &Targets<'_, T>, row: usize, logits: &mut [T]) -> T {
+        let half = T::of(0.5 * self.smoothing);
         let mut sum = T::zero();
         for (column, logit) in logits.iter_mut().enumerate() {
             let z = *logit;
             // As in the logistic loss: no cancellation for a confident right answer.
             if is_set(targets, row, column) {
-                *logit = -logistic(-z);
-                sum += log1p_exp(-z);
+                *logit = half - logistic(-z);
+                sum += log1p_exp(-z) + half * z;
             } else {
-                *logit = logistic(z);
-                sum += log1p_exp(z);
+                *logit = logistic(z) - half;
+                sum += log1p_exp(z) - half * z;
             }
         }
         sum
@@ -34,6 +39,10 @@ impl<T: Real> Loss<T> for MultilabelLoss {
 
     fn curvature_bound(&self) -> T {
         T::of(0.25)
+    }
+
+    fn label_smoothing(&self) -> f64 {
+        self.smoothing
     }
 
     fn score(&self, targets: &Targets<'_, T>, row: usize, logits: &[T]) -> T {

@@ -241,7 +241,7 @@ impl<'py> SmoothRequest<'_, 'py> {
                 self.effort.run(py, |stopping| {
                     let problem = SmoothRegression::new(x, weights, alpha, fit_intercept)?;
                     match loss {
-                        LossKind::Logistic => logistic_regression(&problem, y, stopping),
+                        LossKind::Logistic { .. } => logistic_regression(&problem, y, stopping),
                         _ => softmax_regression(&problem, y, n_classes, stopping),
                     }
                 })?

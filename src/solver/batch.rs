@@ -70,7 +70,7 @@ pub fn batch<T: Real>(
     let (map, layers) = start(problem, options, network, &mut rng)?;
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
-    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options.merit));
+    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options));
     let noise = InputNoise::new(&map, options);
     let mut forward = Batch::new(&layers, options).with_noise(noise.clone());
     let growth = if network.is_none() { options.max_iter / 2 } else { 0 };

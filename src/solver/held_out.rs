@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::spec::Merit;
+use crate::spec::{Merit, Options};
 use ndarray::Array2;
 
 /// A validation set, and all its rows.
@@ -16,6 +16,8 @@ pub(super) struct HeldOut<'a, 'p, T> {
     inputs: Array2<T>,
     rows: Vec<usize>,
     merit: Merit,
+    /// Whether evaluations meet the noise of the fit.
+    noisy: bool,
 }
 
 /// What validation data say of a network.
@@ -27,8 +29,9 @@ pub(super) struct Verdict {
 }
 
 impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
-    pub fn new(problem: &'a Problem<'p, T>, inputs: Array2<T>, merit: Merit) -> Self {
-        Self { problem, inputs, rows: (0..problem.n_samples()).collect(), merit }
+    pub fn new(problem: &'a Problem<'p, T>, inputs: Array2<T>, options: &Options) -> Self {
+        let rows = (0..problem.n_samples()).collect();
+        Self { problem, inputs, rows, merit: options.merit, noisy: options.robust }
     }
 
     /// Of the network that these layers are, which `network` makes; `None` when the caller has no
@@ -40,7 +43,11 @@ impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
         network: impl FnOnce() -> Result<Network<T>>,
         control: &mut (impl Control<T> + ?Sized),
     ) -> Result<Option<Verdict>> {
-        let totals: Totals = batch.evaluate(layers, self.data(), &self.rows);
+        let totals: Totals = if self.noisy {
+            batch.evaluate(layers, self.data(), &self.rows)
+        } else {
+            batch.evaluate_plain(layers, self.data(), &self.rows)
+        };
         let loss = totals.mean_loss();
         let score = match self.merit {
             Merit::Score => totals.mean_score(),

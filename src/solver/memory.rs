@@ -66,6 +66,11 @@ fn working_memory<T: Real>(problem: &Problem<'_, T>, options: &Options) -> u64 {
         }
         // x, z and δ of a batch.
         numbers = numbers.saturating_add((options.batch_size as u64).saturating_mul(units).saturating_mul(3));
+        if options.dropout.get(l).is_some_and(|&rate| rate > 0.0) {
+            // Masks, and x of all units.
+            let batch = options.batch_size as u64;
+            numbers = numbers.saturating_add(batch.saturating_mul(units).saturating_mul(2));
+        }
         inputs = units;
     }
     numbers.saturating_mul(size)

@@ -83,7 +83,7 @@ pub(super) fn keep_below_constant<T: Real>(
     let loss = options.loss.make();
     let block = OutputBlock { hidden, ties: activations.ties(), data, loss: &*loss, ridge: options.ridge };
     let constant = block.best_constant(output);
-    let may_solve = ending.status != Status::Interrupted && options.input_noise == 0.0;
+    let may_solve = ending.status != Status::Interrupted && !options.robust;
     let jumps = options.solver == Solver::Batch && activations.ties().iter().any(Tie::has_stand_in);
     let must_solve = jumps && may_solve;
     let cheap = block.multiply_adds(output).saturating_mul(data.inputs.nrows()) <= CHEAP;

@@ -4,6 +4,7 @@
 //! one thread. The cut does not depend on the number of threads, so neither do the bits.
 
 use super::activations::Activations;
+use super::dropout::{Dropout, generators};
 use super::layers::Layer;
 use super::noise::{InputNoise, normalise, pull_back_loss};
 use crate::activation::{Moments, Tie};
@@ -65,6 +66,9 @@ struct Chunk<T> {
     moments: Vec<Moments>,
     /// Work space of the noise, `(ROWS, n_in)`; empty without.
     noise: [Array2<T>; 2],
+    dropout: Option<Dropout<T>>,
+    /// Whether what is in the buffers is of a thinned network.
+    thinned: bool,
     totals: Totals,
 }
 
@@ -92,11 +96,25 @@ impl<T: Real> Batch<T> {
         self
     }
 
+    /// With hidden units left out at random where gradients are taken, at the rates of each hidden layer.
+    #[must_use]
+    pub fn with_dropout(mut self, layers: &[Layer<T>], rates: &[f64], seed: u64) -> Self {
+        for (chunk, generator) in self.chunks.iter_mut().zip(generators(seed)) {
+            chunk.dropout = Dropout::new(layers, rates, ROWS, generator);
+        }
+        self
+    }
+
     /// Has the noise that gradients are taken at fill a share of its radius from now on; an evaluation
     /// meets all of it. Returns the radius; `None` without noise.
     pub fn set_noise_share(&mut self, share: f64) -> Option<f64> {
         self.noise_share = share;
         self.noise.as_ref().map(|noise| share * noise.radius())
+    }
+
+    /// Whether gradients are those of thinned networks.
+    pub fn thins(&self) -> bool {
+        self.chunks.iter().any(|chunk| chunk.dropout.is_some())
     }
 
     pub fn threads(&self) -> Threads {
@@ -116,7 +134,7 @@ impl<T: Real> Batch<T> {
         let chunks = &mut chunks[..rows.len().div_ceil(ROWS)];
         let shared: &[Layer<T>] = layers;
         let totals = Self::each(chunks, *threads, rows, |chunk, rows| {
-            chunk.forward(shared, ties, data, rows);
+            chunk.forward_thinned(shared, ties, data, rows);
             chunk.take_loss(loss.as_ref(), data, rows);
             if let Some(noise) = noise {
                 chunk.disturb(shared, ties, *lambda, noise, *noise_share);
@@ -184,14 +202,31 @@ impl<T: Real> Batch<T> {
         }
     }
 
-    /// Loss and score of rows, nothing else.
+    /// Loss and score of rows, nothing else; with noise, at its worst.
     pub fn evaluate(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Totals {
+        let noise = self.noise.take();
+        let totals = self.evaluate_at(layers, data, rows, noise.as_ref());
+        self.noise = noise;
+        totals
+    }
+
+    /// Loss and score of rows without noise.
+    pub fn evaluate_plain(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Totals {
+        self.evaluate_at(layers, data, rows, None)
+    }
+
+    fn evaluate_at(
+        &mut self,
+        layers: &[Layer<T>],
+        data: Data<'_, '_, T>,
+        rows: &[usize],
+        noise: Option<&InputNoise<T>>,
+    ) -> Totals {
         let mut sum = Totals::default();
         let capacity = self.chunks.len() * ROWS;
         for rows in rows.chunks(capacity) {
             let used = rows.len().div_ceil(ROWS);
-            let (ties, loss, lambda, noise) =
-                (self.activations.ties(), self.loss.as_ref(), self.lambda, self.noise.as_ref());
+            let (ties, loss, lambda) = (self.activations.ties(), self.loss.as_ref(), self.lambda);
             let part = Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
                 chunk.forward(layers, ties, data, rows);
                 chunk.take_loss(loss, data, rows);
@@ -206,7 +241,8 @@ impl<T: Real> Batch<T> {
         sum
     }
 
-    /// Mean Gram matrices of the inputs of all layers but the first, over the given rows.
+    /// Mean Gram matrices of the inputs of all layers but the first, over the given rows; expected ones
+    /// where units are left out.
     pub fn grams(&mut self, layers: &[Layer<T>], data: Data<'_, '_, T>, rows: &[usize]) -> Vec<Array2<T>> {
         let mut grams: Vec<Array2<T>> = layers[1..]
             .iter()
@@ -231,6 +267,9 @@ impl<T: Real> Batch<T> {
             chunk.restore_ones();
         }
         grams.iter_mut().for_each(mirror);
+        if let Some(Chunk { dropout: Some(dropout), .. }) = self.chunks.first() {
+            grams.iter_mut().enumerate().for_each(|(l, gram)| dropout.widen(l, gram.view_mut()));
+        }
         grams
     }
 
@@ -304,6 +343,8 @@ impl<T: Real> Chunk<T> {
             delta: layers.iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
             moments: vec![Moments::default(); hidden],
             noise: [Array2::zeros((0, 0)), Array2::zeros((0, 0))],
+            dropout: None,
+            thinned: false,
             totals: Totals::default(),
         }
     }
@@ -315,13 +356,34 @@ impl<T: Real> Chunk<T> {
 
     /// z_l = W_lᵀ(x_{l−1}, 1), x_l = φ(z_l), up to the logits.
     fn forward(&mut self, layers: &[Layer<T>], ties: &[Tie<T>], data: Data<'_, '_, T>, rows: &[usize]) {
+        self.thinned = false;
+        self.take_inputs(data, rows);
+        self.lift(layers, ties);
+    }
+
+    /// [`Chunk::forward`] with other units left out.
+    fn forward_thinned(
+        &mut self,
+        layers: &[Layer<T>],
+        ties: &[Tie<T>],
+        data: Data<'_, '_, T>,
+        rows: &[usize],
+    ) {
+        if let Some(dropout) = &mut self.dropout {
+            dropout.draw(rows.len());
+        }
+        self.thinned = self.dropout.is_some();
+        self.take_inputs(data, rows);
+        self.lift(layers, ties);
+    }
+
+    fn take_inputs(&mut self, data: Data<'_, '_, T>, rows: &[usize]) {
         self.rows = rows.len();
         for (&row, mut input) in rows.iter().zip(self.inputs[0].rows_mut()) {
             if let (Some(input), Some(row)) = (input.as_slice_mut(), data.inputs.row(row).as_slice()) {
                 input.copy_from_slice(row);
             }
         }
-        self.lift(layers, ties);
     }
 
     /// [`Chunk::forward`] from the inputs in the buffers.
@@ -339,6 +401,9 @@ impl<T: Real> Chunk<T> {
                     if let (Some(z), Some(x)) = (z.as_slice(), x.as_slice_mut()) {
                         ties[l].apply(z, &mut x[..units]);
                     }
+                }
+                if let Some(dropout) = self.dropout.as_mut().filter(|_| self.thinned) {
+                    dropout.thin(l, self.inputs[l + 1].slice_mut(s![..self.rows, ..units]));
                 }
             }
         }
@@ -405,7 +470,12 @@ impl<T: Real> Chunk<T> {
             let mut delta = below[l].slice_mut(all);
             let weights = layers[l + 1].weights.slice(s![..units, ..]);
             product(T::one(), above[0].slice(all), weights.t(), T::zero(), delta.view_mut(), Threads::One);
-            let x = self.inputs[l + 1].slice(s![..self.rows, ..units]);
+            let dropout = self.dropout.as_ref().filter(|_| self.thinned);
+            if let Some(dropout) = dropout {
+                dropout.thin_gradient(l, delta.view_mut());
+            }
+            let whole = dropout.and_then(|dropout| dropout.whole(l, self.rows));
+            let x = whole.unwrap_or(self.inputs[l + 1].slice(s![..self.rows, ..units]));
             self.moments[l] = block(&ties[l], self.z[l].slice(all), x, delta);
         }
     }

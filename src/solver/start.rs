@@ -3,6 +3,7 @@
 use super::covariance::GRAM_MAX;
 use super::input_map::InputMap;
 use super::layers::{Layer, random_weights};
+use super::sampled_weights::sampled_weights;
 use crate::activation::ActivationKind;
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -15,10 +16,14 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 /// Share of the first layer's weight, in the metric of the inputs, that the map may lose.
 const LOSS_ALLOWED: f64 = 1e-3;
 
+/// Length of a weight that is drawn from samples, in the metric of the inputs, over the root of the gain.
+const SAMPLED_LENGTH: f64 = std::f64::consts::FRAC_1_SQRT_2;
+
 /// The input map and the layers' weights at the start: random, or those of `network`.
 ///
-/// Hidden weights are drawn for centred, scaled inputs; output weights are 0, so that training
-/// starts from the constant prediction.
+/// Hidden weights are drawn for centred, scaled inputs, those of the first layer of the stochastic
+/// solver from differences of samples (`sampled_weights.rs`); output weights are 0, so that training starts
+/// from the constant prediction.
 ///
 /// # Errors
 /// [`Error::Shape`] when the network does not fit the problem.
@@ -128,9 +133,16 @@ pub(super) fn random_weights_of_all<T: Real>(
 ) -> Vec<Array2<T>> {
     let (mut n_in, mut input_scale) = (problem.n_features(), 1.0);
     let mut layers = Vec::with_capacity(options.hidden_layer_sizes.len() + 1);
+    // Where every sample takes part in each sweep, and where weights of single features are penalised,
+    // random weights do as well or better.
+    let from_samples = options.solver != Solver::Batch && !options.penalties[0].is_elementwise();
     for (&units, &kind) in options.hidden_layer_sizes.iter().zip(&options.activations) {
-        let weights = random_weights(n_in, units, kind.init_gain().sqrt() / input_scale, rng);
-        layers.push(if layers.is_empty() { map.restrict(weights.view()) } else { with_intercept(&weights) });
+        let gain = kind.init_gain().sqrt();
+        layers.push(match layers.is_empty() {
+            true if from_samples => sampled_weights(problem, map, units, SAMPLED_LENGTH * gain, rng),
+            true => map.restrict(random_weights(n_in, units, gain / input_scale, rng).view()),
+            false => with_intercept(&random_weights(n_in, units, gain / input_scale, rng)),
+        });
         (n_in, input_scale) = (units, kind.output_scale(units));
     }
     let inputs = if layers.is_empty() { map.n_components() } else { n_in };

@@ -5,6 +5,7 @@
 //! for each pass, for each batch:
 //!     x_0 ← x_0 + u, the worst noise of its ball (`noise.rs`)       noise block, of a robust fit
 //!     x_l ← φ(W_lᵀ x_{l−1}),  l = 1..L−1                          forward
+//!           the layer above sees m ∘ x_l, units left out at random (`dropout.rs`)
 //!     x_l ← φ(z_l − W_{l+1} δ_{l+1}/λ),  δ_l ← λ(φ(z_l) − x_l)     activation blocks, l = L−1..1
 //!     W_l ← W_l − η (G_l + ε I)⁻¹ (mean x_{l−1} δ_lᵀ + α W_l)      weight blocks, with momentum
 //!           and, for a layer with a penalty P, the prox of ηP in the same metric
@@ -94,9 +95,13 @@ pub fn stochastic<T: Real>(
     let (map, mut layers) = start(problem, options, network, &mut rng)?;
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
-    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options.merit));
+    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options));
     let noise = InputNoise::new(&map, options);
-    let mut batch = Batch::new(&layers, options).with_noise(noise.clone());
+    let mut batch = Batch::new(&layers, options).with_noise(noise.clone()).with_dropout(
+        &layers,
+        &options.dropout,
+        options.seed,
+    );
     let mut order: Vec<usize> = (0..problem.n_samples()).collect();
     let metric_rows = metric_rows(&layers, order.len());
     let mut safeguard = {
@@ -148,6 +153,11 @@ pub fn stochastic<T: Real>(
             schedule.advance();
         }
         let totals = early.plus(late);
+        if batch.thins() {
+            // Thinned networks may long be worse than a constant where the whole one is good.
+            let whole = batch.evaluate(&layers, data, &order[..metric_rows]);
+            late = if whole.mean_loss() < late.mean_loss() { whole } else { late };
+        }
         if totals.rows == 0 {
             pass -= 1;
             break;

@@ -154,7 +154,9 @@ pub fn stream<T: Real>(
 ) -> Result<Chunk<T>> {
     check_memory(problem, options)?;
     let mut next = state.clone();
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed.wrapping_add(next.steps as u64));
+    // Other batches and masks in every call.
+    let seed = options.seed.wrapping_add(next.steps as u64);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let metric = if options.penalties[0].is_elementwise() {
         let (map, gram, damping) = InputMap::features_from_moments(problem, moments, options, &mut rng);
         next.change_map(map);
@@ -201,7 +203,11 @@ pub fn stream<T: Real>(
     }
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
-    let mut batch = Batch::new(&layers, options).with_noise(InputNoise::new(&map, options));
+    let mut batch = Batch::new(&layers, options).with_noise(InputNoise::new(&map, options)).with_dropout(
+        &layers,
+        &options.dropout,
+        seed,
+    );
     let mut order: Vec<usize> = (0..problem.n_samples()).collect();
     let metric_rows = metric_rows(&layers, order.len());
     let begin = batch.evaluate(&layers, data, &order[..metric_rows]);

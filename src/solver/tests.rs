@@ -3,6 +3,7 @@
 
 mod blocks;
 mod chunks;
+mod dropout;
 mod gradients;
 mod input_map;
 mod noise;
@@ -71,6 +72,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         activations: vec![ActivationKind::Tanh],
         divergence: Divergence::Fenchel,
         learn_activation: false,
+        dropout: vec![0.0],
         alpha: Some(0.0),
         penalties: vec![PenaltyKind::Ridge],
         penalty_weight: Some(10.0),
@@ -88,7 +90,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         max_time: None,
         seed: 0,
         threads: 1,
-        input_noise: 0.0,
+        input_noise: Some(0.0),
         accelerate: true,
         diagnostics: false,
         total_weight: None,
@@ -104,6 +106,17 @@ fn spectrum(matrix: &Array2<f64>) -> Vec<f64> {
     leading_eigen(|q| matrix.dot(q), d, d, 2, &mut rng(1)).unwrap().values.to_vec()
 }
 
+/// Every loss, those of classes with smoothed labels too.
+fn losses() -> Vec<LossKind> {
+    let smoothing = 0.2;
+    let smoothed = [
+        LossKind::Softmax { smoothing },
+        LossKind::Logistic { smoothing },
+        LossKind::Multilabel { smoothing },
+    ];
+    LossKind::ALL.iter().copied().chain(smoothed).collect()
+}
+
 /// Targets of one loss, owned.
 #[derive(Clone)]
 struct Labels<T> {
@@ -114,13 +127,13 @@ struct Labels<T> {
 
 impl<T: Real> Labels<T> {
     fn new(loss: LossKind, n: usize, n_outputs: usize) -> Self {
-        let count = if loss == LossKind::Logistic { 2 } else { n_outputs };
+        let count = if matches!(loss, LossKind::Logistic { .. }) { 2 } else { n_outputs };
         let classes = (0..n).map(|i| ((i * 7 + i / 3) % count) as u32).collect();
         let values = normal::<T>(n, n_outputs, 77);
         // Counts are not negative; none is 0, where the deviance has a kink in y.
         let values = match loss {
             LossKind::Poisson => values.mapv(|v| v.abs() + T::of(0.1)),
-            LossKind::Multilabel => values.mapv(|v| if v > T::of(0.2) { T::one() } else { T::zero() }),
+            LossKind::Multilabel { .. } => values.mapv(|v| if v > T::of(0.2) { T::one() } else { T::zero() }),
             _ => values,
         };
         Self { loss, classes, values }
@@ -135,7 +148,7 @@ impl<T: Real> Labels<T> {
 }
 
 fn outputs_for(loss: LossKind) -> usize {
-    if loss == LossKind::Logistic { 1 } else { 3 }
+    if matches!(loss, LossKind::Logistic { .. }) { 1 } else { 3 }
 }
 
 /// A random network on random mapped inputs.

@@ -1,6 +1,7 @@
 //! What several test files use.
 #![allow(dead_code, unused_macros)] // not every file all of it
 
+use liftnet::loss::LossKind;
 use liftnet::real::Real;
 use ndarray::Array2;
 use rand::SeedableRng;
@@ -21,6 +22,17 @@ macro_rules! for_both {
             }
         }
     )+};
+}
+
+/// Every loss, those of classes with smoothed labels too.
+pub fn losses() -> Vec<LossKind> {
+    let smoothing = 0.2;
+    let smoothed = [
+        LossKind::Softmax { smoothing },
+        LossKind::Logistic { smoothing },
+        LossKind::Multilabel { smoothing },
+    ];
+    LossKind::ALL.iter().copied().chain(smoothed).collect()
 }
 
 /// Standard normal numbers.

@@ -30,7 +30,7 @@ fn batch_gradients<T: Real>(
 
 fn batches_of_any_size_are_means_of_single_rows<T: Real>() {
     for weighted in [false, true] {
-        let mut setup = Setup::<T>::new(LossKind::Softmax, &[5, 4], 300, weighted, |_| {});
+        let mut setup = Setup::<T>::new(LossKind::SOFTMAX, &[5, 4], 300, weighted, |_| {});
         let mut single = Batch::new(&setup.layers, &setup.options);
         let singles: Vec<_> = (0..300).map(|row| batch_gradients(&mut setup, &mut single, &[row])).collect();
         for size in SIZES {
@@ -65,8 +65,8 @@ fn buffers_do_not_remember<T: Real>() {
 }
 
 fn evaluation_takes_more_rows_than_a_batch<T: Real>() {
-    let mut setup = Setup::<T>::new(LossKind::Softmax, &[5], 300, true, |_| {});
-    let mut small = Setup::<T>::new(LossKind::Softmax, &[5], 300, true, |spec| spec.batch_size = Some(10));
+    let mut setup = Setup::<T>::new(LossKind::SOFTMAX, &[5], 300, true, |_| {});
+    let mut small = Setup::<T>::new(LossKind::SOFTMAX, &[5], 300, true, |spec| spec.batch_size = Some(10));
     let rows: Vec<usize> = (0..300).rev().collect();
     let evaluate = |setup: &mut Setup<T>| {
         let mut batch = Batch::new(&setup.layers, &setup.options);

@@ -1,9 +1,8 @@
 //! The gradients of a batch: of the plain network as λ → ∞, of the recursion at finite λ.
 
 use super::super::pass::Batch;
-use super::{Setup, distance, for_both};
+use super::{Setup, distance, for_both, losses};
 use crate::activation::{Activation, ActivationKind};
-use crate::loss::LossKind;
 use crate::real::Real;
 use ndarray::Array2;
 
@@ -26,7 +25,7 @@ fn gradients<T: Real>(setup: &mut Setup<T>, ridge: f64) -> Vec<Array2<T>> {
 fn large_lambda_gives_the_gradient_of_the_network() {
     let ridge = 0.07;
     for &activation in ActivationKind::ALL.iter().filter(|kind| kind.lifted() == **kind) {
-        for &loss in LossKind::ALL {
+        for loss in losses() {
             for hidden in DEPTHS {
                 for weighted in [false, true] {
                     let mut setup = Setup::<f64>::new(loss, hidden, 150, weighted, |spec| {
@@ -71,7 +70,7 @@ fn differences_disagree(setup: &mut Setup<f64>, gradients: &[Array2<f64>], ridge
 fn gradients_follow_the_recursion<T: Real>() {
     let (lambda, ridge) = (1.5, 0.05);
     for &activation in ActivationKind::ALL {
-        for &loss in LossKind::ALL {
+        for loss in losses() {
             for hidden in DEPTHS {
                 for weighted in [false, true] {
                     let choose = |spec: &mut crate::spec::Spec| {

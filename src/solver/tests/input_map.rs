@@ -33,7 +33,7 @@ fn fit<T: Real>(
     change: impl FnOnce(&mut Spec),
 ) -> InputMap<T> {
     let classes = vec![0; x.nrows()];
-    let problem = Problem::new(x, Targets::Classes(&classes), weights, 2, LossKind::Softmax).unwrap();
+    let problem = Problem::new(x, Targets::Classes(&classes), weights, 2, LossKind::SOFTMAX).unwrap();
     let options: Options = options(x.nrows(), x.ncols(), |spec| {
         spec.damping = Some((DAMPING, 1.0));
         change(spec);

@@ -107,7 +107,7 @@ fn invert(a: &Array2<f64>) -> Array2<f64> {
 fn gradients_are_those_at_the_moved_inputs<T: Real>() {
     for divergence in [Divergence::Fenchel, Divergence::Euclidean] {
         // Two chunks, the second partly filled.
-        let mut setup = Setup::<T>::new(LossKind::Softmax, &[5, 4], 150, true, |spec| {
+        let mut setup = Setup::<T>::new(LossKind::SOFTMAX, &[5, 4], 150, true, |spec| {
             (spec.activations, spec.divergence) = (vec![ActivationKind::Relu], divergence);
         });
         let rows: Vec<usize> = (0..150).collect();
@@ -129,7 +129,7 @@ fn gradients_are_those_at_the_moved_inputs<T: Real>() {
 
 /// Whatever share of it gradients see.
 fn evaluation_meets_all_of_the_noise<T: Real>() {
-    let mut setup = Setup::<T>::new(LossKind::Softmax, &[5], 150, true, |_| {});
+    let mut setup = Setup::<T>::new(LossKind::SOFTMAX, &[5], 150, true, |_| {});
     let rows: Vec<usize> = (0..150).collect();
     let moved = disturbed(&mut setup, noise(0.7));
     let mut robust = Batch::new(&setup.layers, &setup.options).with_noise(Some(noise(0.7)));
@@ -146,14 +146,14 @@ fn evaluation_meets_all_of_the_noise<T: Real>() {
 
 /// The weights that training starts from have no worst noise.
 fn no_gradient_no_noise<T: Real>() {
-    let mut setup = Setup::<T>::new(LossKind::Softmax, &[5, 4], 40, false, |_| {});
+    let mut setup = Setup::<T>::new(LossKind::SOFTMAX, &[5, 4], 40, false, |_| {});
     setup.layers[2].weights.fill(T::zero());
     assert_eq!(disturbed(&mut setup, noise(1e6)), setup.inputs);
 }
 
 fn noise_is_the_same_for_every_divergence_and_weight<T: Real>() {
     let moved = |divergence, weighted| {
-        let mut setup = Setup::<T>::new(LossKind::Softmax, &[5, 4], 40, weighted, |spec| {
+        let mut setup = Setup::<T>::new(LossKind::SOFTMAX, &[5, 4], 40, weighted, |spec| {
             (spec.activations, spec.divergence) = (vec![ActivationKind::HardTanh], divergence);
         });
         disturbed(&mut setup, noise(0.7))
@@ -166,7 +166,7 @@ fn noise_is_the_same_for_every_divergence_and_weight<T: Real>() {
 /// A gradient far below the rounding of the activations still has a direction.
 fn confident_samples_have_noise_too<T: Real>() {
     let moved = |scale: f64| {
-        let mut setup = Setup::<T>::new(LossKind::Logistic, &[5], 30, false, |_| {});
+        let mut setup = Setup::<T>::new(LossKind::LOGISTIC, &[5], 30, false, |_| {});
         let last = &mut setup.layers[1].weights;
         last.fill(T::of(0.1));
         // The intercept decides: every sample of one class is certain.

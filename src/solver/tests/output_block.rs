@@ -107,7 +107,7 @@ fn block_is_solved() {
 fn constant_stands_in_for_a_solution() {
     for &loss in LossKind::ALL {
         for (status, noise) in [(Status::Interrupted, 0.0), (Status::MaxIter, 0.1)] {
-            let mut setup = setup(loss, N, &[4], |spec| spec.input_noise = noise);
+            let mut setup = setup(loss, N, &[4], |spec| spec.input_noise = Some(noise));
             setup.layers[1].weights *= 30.0;
             setup.end(None, status, |objective| {
                 let weights = &objective.layers[1].weights;
@@ -133,7 +133,7 @@ fn other_networks_keep_their_bits() {
         assert_eq!(good.output(), kept, "{loss:?}");
     }
     for (hidden, looked_at) in [(vec![4], true), (vec![400, 400], false)] {
-        let mut bad = setup(LossKind::Softmax, 1000, &hidden, tanh);
+        let mut bad = setup(LossKind::SOFTMAX, 1000, &hidden, tanh);
         bad.layers.last_mut().unwrap().weights *= 30.0;
         let before = bad.output();
         bad.end(Some(0.01), Status::MaxIter, |_| ());
@@ -164,7 +164,7 @@ fn little_memory_is_enough() {
 #[test]
 fn held_out_data_choose() {
     for same in [true, false] {
-        let mut setup = setup(LossKind::Softmax, 40, &[25], |spec| spec.alpha = Some(1e-3));
+        let mut setup = setup(LossKind::SOFTMAX, 40, &[25], |spec| spec.alpha = Some(1e-3));
         let activations = Activations::new(&setup.options);
         let classes = &setup.labels.classes;
         let reversed: Vec<u32> = classes.iter().rev().copied().collect();

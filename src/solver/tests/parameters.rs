@@ -18,7 +18,7 @@ const ALL: [ActivationKind; 4] = [
 ];
 
 fn setup<T: Real>(kind: ActivationKind, weighted: bool, lambda: f64) -> Setup<T> {
-    Setup::new(LossKind::Softmax, &[4, 3], 150, weighted, |spec| {
+    Setup::new(LossKind::SOFTMAX, &[4, 3], 150, weighted, |spec| {
         (spec.activations, spec.penalty_weight) = (vec![kind], Some(lambda));
         (spec.learn_activation, spec.batch_size) = (true, Some(150));
     })

@@ -5,12 +5,13 @@ use super::{Labels, distance, for_both, normal, options, rng};
 use crate::activation::ActivationKind;
 use crate::error::Error;
 use crate::linalg::Threads;
-use crate::loss::LossKind;
+use crate::loss::{LossKind, Targets};
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::spec::{Components, Scaling};
-use ndarray::{Array1, Array2, Axis};
+use crate::spec::{Components, NARROW, Scaling, Solver};
+use ndarray::{Array1, Array2, Axis, s};
+use std::collections::HashSet;
 
 for_both!(
     a_start_folds_back_to_itself,
@@ -19,6 +20,9 @@ for_both!(
     a_constant_feature_moves_into_the_intercept,
     a_start_must_fit,
     random_starts_have_the_variance_of_their_activation,
+    sampled_starts_are_whitened_differences_of_samples_of_other_targets,
+    sampled_starts_of_many_features_have_no_intercepts,
+    starts_of_samples_that_are_all_alike_are_random,
 );
 
 const N: usize = 300;
@@ -129,6 +133,7 @@ fn random_starts_have_the_variance_of_their_activation<T: Real>() {
     for activation in [ActivationKind::Relu, ActivationKind::Tanh, ActivationKind::Softmax] {
         let options = options(N, D, |spec| {
             (spec.hidden_layer_sizes, spec.activations) = (vec![400, 300], vec![activation]);
+            spec.solver = Solver::Batch;
         });
         let (map, layers) = start(&problem(&x, &labels), &options, None, &mut rng(7)).unwrap();
         let z = map.apply(x.view()).dot(&layers[0].weights).mapv(T::f64);
@@ -140,5 +145,72 @@ fn random_starts_have_the_variance_of_their_activation<T: Real>() {
         assert!((second / expected - 1.0).abs() <= 0.1, "{activation:?}: {second}");
         assert!(layers[2].weights.iter().all(|&w| w == T::zero()));
         assert!(layers[1].weights.row(400).iter().all(|&w| w == T::zero()), "intercepts start at 0");
+    }
+}
+
+/// A unit of the stochastic solver's first layer is A(x_i - x_j) for two samples of other targets that
+/// count, with A the inverse of the damped covariance, of fixed length in that metric, and 0 midway.
+fn sampled_starts_are_whitened_differences_of_samples_of_other_targets<T: Real>() {
+    let x = inputs::<T>();
+    let classes: Vec<u32> = (0..N as u32).map(|i| i % 3).collect();
+    // No sample of the last 50 counts.
+    let weights = Array1::from_shape_fn(N, |i| if i < N - 50 { T::one() } else { T::zero() });
+    let targets = Targets::Classes(&classes);
+    let problem = Problem::new(x.view(), targets, Some(weights.view()), 3, LossKind::SOFTMAX).unwrap();
+    for (units, activation) in [(300, ActivationKind::Relu), (7, ActivationKind::Tanh)] {
+        let options = options(N, D, |spec| {
+            (spec.hidden_layer_sizes, spec.activations) = (vec![units, 5], vec![activation]);
+            (spec.loss, spec.damping, spec.scaling) = (LossKind::SOFTMAX, Some((0.5, 1.0)), Scaling::Global);
+        });
+        let (map, layers) = start(&problem, &options, None, &mut rng(8)).unwrap();
+        let first = layers[0].weights.mapv(T::f64);
+        let mapped = map.apply(x.view()).mapv(T::f64);
+        let k = map.n_components();
+        let mut classes_seen = HashSet::new();
+        for unit in first.columns() {
+            let (unit, intercept) = (unit.slice(s![..k]), unit[k]);
+            let squared = unit.dot(&unit);
+            assert!((2.0 * squared / activation.init_gain() - 1.0).abs() <= 1e-4, "length {squared}");
+            // The difference that the unit is along: its cosine with one pair is 1.
+            let mut pairs = (0..N - 50).flat_map(|i| (0..N - 50).map(move |j| (i, j)));
+            let pair = pairs.find(|&(i, j)| {
+                let difference = &mapped.slice(s![i, ..k]) - &mapped.slice(s![j, ..k]);
+                let cosine = difference.dot(&unit) / (difference.dot(&difference) * squared).sqrt();
+                cosine > 1.0 - 1e-5
+            });
+            let (i, j) = pair.expect("a pair of samples that count");
+            assert_ne!(classes[i], classes[j]);
+            let midpoint = 0.5 * (&mapped.slice(s![i, ..k]) + &mapped.slice(s![j, ..k]));
+            let midway = unit.dot(&midpoint) + intercept;
+            assert!(midway.abs() <= 1e3 * T::epsilon().f64(), "{midway} between the two");
+            classes_seen.insert((classes[i], classes[j]));
+        }
+        assert!(units < 300 || classes_seen.len() == 6, "every pair of classes is drawn");
+    }
+}
+
+/// Of many features the planes go through the mean.
+fn sampled_starts_of_many_features_have_no_intercepts<T: Real>() {
+    for (d, zero) in [(NARROW, false), (NARROW + 1, true)] {
+        let (x, labels) = (normal::<T>(40, d, 10), Labels::new(LossKind::Squared, 40, 3));
+        let options = options(40, d, |spec| spec.hidden_layer_sizes = vec![6]);
+        let (map, layers) = start(&problem(&x, &labels), &options, None, &mut rng(11)).unwrap();
+        let intercepts = layers[0].weights.row(map.n_components());
+        assert!(intercepts.iter().all(|&b| (b == T::zero()) == zero), "{d}");
+    }
+}
+
+/// Where no two samples differ there is no direction to take; the start is finite and of the same length.
+fn starts_of_samples_that_are_all_alike_are_random<T: Real>() {
+    let x = Array2::from_elem((20, D), T::of(2.0));
+    let classes: Vec<u32> = (0..20).map(|i| i % 2).collect();
+    let problem = Problem::new(x.view(), Targets::Classes(&classes), None, 1, LossKind::LOGISTIC).unwrap();
+    let options = options(20, D, |spec| {
+        (spec.hidden_layer_sizes, spec.loss) = (vec![6], LossKind::LOGISTIC);
+    });
+    let (_, layers) = start(&problem, &options, None, &mut rng(9)).unwrap();
+    for unit in layers[0].weights.slice(s![..D, ..]).mapv(T::f64).columns() {
+        let length = 0.5 * ActivationKind::Tanh.init_gain();
+        assert!((unit.dot(&unit) / length - 1.0).abs() <= 1e-4);
     }
 }
