@@ -185,18 +185,6 @@ def test_regressors_have_no_labels():
         LiftedMLPRegressor(label_smoothing=0.1)
 
 
-def test_estimators_share_their_parameters():
-    classifier = LiftedMLPClassifier().get_params()
-    regressor = LiftedMLPRegressor().get_params()
-    own = {"label_smoothing", "class_weight", "loss"}
-    assert classifier.keys() ^ regressor.keys() == own
-    # Noise that nobody asked for helps classifiers alone.
-    assert classifier.pop("input_noise") == "auto"
-    assert regressor.pop("input_noise") == 0.0
-    for name in classifier.keys() & regressor.keys():
-        assert classifier[name] == regressor[name]
-
-
 def test_the_kernel_takes_smoothed_labels():
     rng = np.random.default_rng(0)
     Z, W, y = rng.normal(size=(6, 4)), rng.normal(size=(4, 3)), np.arange(6) % 3
