@@ -13,15 +13,16 @@ from sklearn.utils.validation import has_fit_parameter
 
 from liftnet import LiftedMLPClassifier, LiftedMLPRegressor
 
-# Weights count by their ratios: the automatic step and alpha/n go by the number of
-# rows, which repeating rows changes and weighting them does not. Below, the same check
-# passes with both fixed, and scikit-learn's own MLP fails it with mini-batches.
+# Weights count by their ratios: the automatic step, alpha/n and the samples that a
+# first layer starts from go by rows, which repeating changes and weighting does not.
+# Below, the same check passes without these, and scikit-learn's own MLP fails it with
+# mini-batches.
 EXPECTED = dict.fromkeys(
     [
         "check_sample_weight_equivalence_on_dense_data",
         "check_sample_weight_equivalence_on_sparse_data",
     ],
-    "alpha and the automatic step go by the number of rows; scikit-learn's MLP with "
+    "alpha, the step and the start go by rows; scikit-learn's MLP with "
     "mini-batches fails likewise",
 )
 
@@ -71,6 +72,9 @@ def test_check_of_the_batch_solver(estimator, check):
     ids=str,
 )
 def test_weights_repeat_rows_where_nothing_counts_rows(estimator):
+    # First layers start from samples, drawn by their rows. With a penalty on single
+    # weights, here one that never binds, they start from random numbers.
+    estimator.set_params(penalty=["box(-1e6, 1e6)", None])
     estimator.set_params(alpha=0, learning_rate_init=0.3)
     name = type(estimator).__name__
     check_sample_weight_equivalence_on_dense_data(name, estimator)
