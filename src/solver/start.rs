@@ -9,15 +9,19 @@ use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::real::Real;
-use crate::spec::{Options, Solver};
+use crate::spec::{NARROW, Options, Solver};
 use ndarray::{Array2, s};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 /// Share of the first layer's weight, in the metric of the inputs, that the map may lose.
 const LOSS_ALLOWED: f64 = 1e-3;
 
-/// Length of a weight that is drawn from samples, in the metric of the inputs, over the root of the gain.
-const SAMPLED_LENGTH: f64 = std::f64::consts::FRAC_1_SQRT_2;
+/// Length of a weight that is drawn from samples, in the metric of the inputs, over the root of the gain:
+/// longer for few features, where units must bend within the data.
+fn sampled_length(n_features: usize) -> f64 {
+    if n_features <= NARROW { SQRT_2 } else { FRAC_1_SQRT_2 }
+}
 
 /// The input map and the layers' weights at the start: random, or those of `network`.
 ///
@@ -139,7 +143,9 @@ pub(super) fn random_weights_of_all<T: Real>(
     for (&units, &kind) in options.hidden_layer_sizes.iter().zip(&options.activations) {
         let gain = kind.init_gain().sqrt();
         layers.push(match layers.is_empty() {
-            true if from_samples => sampled_weights(problem, map, units, SAMPLED_LENGTH * gain, rng),
+            true if from_samples => {
+                sampled_weights(problem, map, units, sampled_length(problem.n_features()) * gain, rng)
+            }
             true => map.restrict(random_weights(n_in, units, gain / input_scale, rng).view()),
             false => with_intercept(&random_weights(n_in, units, gain / input_scale, rng)),
         });

@@ -170,7 +170,7 @@ fn sampled_starts_are_whitened_differences_of_samples_of_other_targets<T: Real>(
         for unit in first.columns() {
             let (unit, intercept) = (unit.slice(s![..k]), unit[k]);
             let squared = unit.dot(&unit);
-            assert!((2.0 * squared / activation.init_gain() - 1.0).abs() <= 1e-4, "length {squared}");
+            assert!((0.5 * squared / activation.init_gain() - 1.0).abs() <= 1e-4, "length {squared}");
             // The difference that the unit is along: its cosine with one pair is 1.
             let mut pairs = (0..N - 50).flat_map(|i| (0..N - 50).map(move |j| (i, j)));
             let pair = pairs.find(|&(i, j)| {
@@ -210,7 +210,7 @@ fn starts_of_samples_that_are_all_alike_are_random<T: Real>() {
     });
     let (_, layers) = start(&problem, &options, None, &mut rng(9)).unwrap();
     for unit in layers[0].weights.slice(s![..D, ..]).mapv(T::f64).columns() {
-        let length = 0.5 * ActivationKind::Tanh.init_gain();
+        let length = 2.0 * ActivationKind::Tanh.init_gain();
         assert!((unit.dot(&unit) / length - 1.0).abs() <= 1e-4);
     }
 }
