@@ -92,7 +92,7 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    quick = "one seed, 10,000 images, budgets of 1 and 3 passes"
+    quick = "one seed, 10,000 images, budgets of 1 and 3 passes, the first network"
     figure = "draw accuracy against seconds"
     parser = peers.make_parser(__doc__, quick, figure=figure)
     add = parser.add_argument
@@ -112,6 +112,7 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.quick:
         args.seeds, args.rows, args.budgets = 1, 10_000, [1, 3]
+        args.hidden = args.hidden[:1]
     given = [args.threads, *(args.budgets or []), *(n for n in [args.seeds] if n)]
     if min(given) < 1 or args.seeds == 0:
         parser.error("--budgets, --seeds and --threads must be at least 1")

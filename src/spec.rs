@@ -14,7 +14,7 @@
 //! | `learning_rate_init` | see [`auto_learning_rate`]; batch solver 30 | grows with the batch as its noise falls, less for regression, whose losses are more curved; the batch solver adapts it |
 //! | `momentum` | 0.9 | heavy ball; 0 halves the progress per pass |
 //! | `damping` | see [`auto_damping`] | relative to the mean eigenvalue of each layer's Gram matrix |
-//! | `dropout` | 0 | helps networks that are wide for their data, and wants more passes (`benchmarks/regularisation.py`) |
+//! | `dropout` | 0 | better for some data, worse for others (`benchmarks/regularisation.py`) |
 //! | `input_noise` | see [`auto_input_noise`]; none in the batch solver, for runs of fewer than 5 passes and for inputs that are not scaled | in deviations of the inputs; a little makes classifiers of images better (`docs/defaults.md`); it grows over half of the run, since random hidden units carry more noise than signal |
 //! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance | fewer products and better generalisation |
 
