@@ -586,8 +586,9 @@ fn best_constant_is_stationary() {
         assert!(slopes.iter().all(|slope| slope.abs() <= 1e-4), "{kind:?}: {slopes:?}");
         let mean = (0..n).map(|i| weights[i] * noise[[i, 1]]).sum::<f64>() / total;
         match kind {
-            LossKind::Multilabel { .. } => {
+            LossKind::Multilabel { smoothing } => {
                 let share = (0..n).map(|i| weights[i] * labels[[i, 1]]).sum::<f64>() / total;
+                let share = share + smoothing * (0.5 - share);
                 assert!((best.logits[1] - (share / (1.0 - share)).ln()).abs() <= 1e-4);
             }
             LossKind::Squared => assert!((best.logits[1] - mean).abs() <= 1e-5),
