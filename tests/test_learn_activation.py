@@ -168,7 +168,7 @@ def test_threads_do_not_change_a_bit_of_learning(digits, solver):
 @pytest.mark.parametrize(
     ("activation", "solver", "max_iter", "share"),
     [
-        ("soft_threshold(threshold=4)", "stochastic", 30, 0.95),
+        ("soft_threshold(threshold=10)", "stochastic", 10, 0.95),
         ("hard_sigmoid(slope=0.1)", "stochastic", 30, 0.5),
         ("hard_sigmoid(slope=0.2)", "batch", 80, 0.8),
     ],

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
@@ -200,6 +201,15 @@ def test_sample_weights_and_class_weights(labelled):
         assert_allclose(model.coefs_[0], other.coefs_[0], rtol=1e-9)
     with pytest.raises(ValueError, match="list of dicts"):
         quick(class_weight={0: 1.0}).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array, pd.DataFrame])
+def test_partial_fit_refuses_several_labels(labelled, kind):
+    X, Y = labelled
+    model = quick()
+    with pytest.raises(ValueError, match="got an indicator matrix of several labels"):
+        model.partial_fit(X, kind(Y), classes=[0, 1])
+    assert not hasattr(model, "classes_")
 
 
 def test_starts(labelled):

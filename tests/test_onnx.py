@@ -161,8 +161,10 @@ def test_any_number_of_rows(iris, rows):
 def test_small_probabilities(iris, classes):
     X, y = data(iris, classes, np.float32)
     clf = quick().fit(X, y)
-    clf.coefs_[-1] *= 10
-    clf.intercepts_[-1] *= 10
+    logits = clf.decision_function(X).reshape(len(X), -1)
+    scale = 50 / max(np.ptp(logits, axis=1).max(), abs(logits[:, 0]).max())
+    clf.coefs_[-1] *= scale
+    clf.intercepts_[-1] *= scale
     expected = clf.predict_proba(X)
     assert 0 < expected.min() < 1e-9
     got = run(clf.to_onnx(), X)["probabilities"]

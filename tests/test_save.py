@@ -398,6 +398,7 @@ def as_regressor(record, arrays):
     record["estimator"] = "LiftedMLPRegressor"
     del record["parameters"]["class_weight"]
     del record["parameters"]["label_smoothing"]
+    record["parameters"]["input_noise"] = 0.0
 
 
 def entry(name, value):

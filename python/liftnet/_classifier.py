@@ -586,6 +586,11 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
                 "partial_fit learns classes of which each sample has one, but "
                 f"{type(self).__name__} was fitted with several labels a sample"
             )
+        if _labels.are_indicators(y):
+            raise ValueError(
+                "partial_fit learns classes of which each sample has one, got an "
+                "indicator matrix of several labels in y; fit learns these"
+            )
         types = (np.float64, np.float32) if first else self.coefs_[0].dtype
         X, y = self._validate_X(X, reset=first, y=y, dtype=types)
         X = _sparse.dense(X)

@@ -54,6 +54,11 @@ def indicators(y, dtype):
     return labels
 
 
+def are_indicators(y):
+    """Whether ``y``, of any kind of array, is an indicator matrix of several labels."""
+    return getattr(y, "ndim", 1) == 2 and type_of_target(y) == "multilabel-indicator"
+
+
 def validation_indicators(y_val, n_labels, dtype):
     """Read an indicator matrix of validation data, with as many labels as ``y`` has.
 
