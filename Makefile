@@ -43,8 +43,10 @@ apart = env -u PYTHONPATH -u LD_LIBRARY_PATH
 demo: $(STAMPS)/build
 	$(BIN)/python benchmarks/demo.py --figure docs/figures/demo.png
 
-# Cheapest first.
-test: lint test-rust test-python test-wheel
+# While packages are fetched the processors are free for Rust.
+test:
+	$(MAKE) --jobs 2 $(STAMPS)/packages test-rust
+	$(MAKE) lint test-python test-wheel
 
 docs: $(STAMPS)/build
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -68,16 +70,16 @@ setup: $(STAMPS)/build
 
 lint: $(STAMPS)/packages
 	cargo fmt --check
-	cargo clippy --locked --all-targets --quiet -- -D warnings
-	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --features python --quiet -- -D warnings
+	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --all-targets --features python --quiet -- -D warnings
 	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks docs tools
 	$(BIN)/ruff check --quiet python tests benchmarks notebooks docs tools
 
 test-rust: $(STAMPS)/system
 	cargo test --locked --quiet
 
+# As many workers as processors, each with one thread.
 test-python: $(STAMPS)/build
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
 
 # The manylinux tag is that of this machine's glibc.
 wheel: dist/.built
