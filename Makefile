@@ -75,7 +75,7 @@ lint: $(STAMPS)/packages
 	$(BIN)/ruff check --quiet python tests benchmarks notebooks docs tools
 
 test-rust: $(STAMPS)/system
-	cargo test --locked --quiet
+	env -u MAKEFLAGS cargo test --locked --quiet
 
 # As many workers as processors, each with one thread.
 test-python: $(STAMPS)/build

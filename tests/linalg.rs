@@ -345,6 +345,20 @@ fn leading_eigen_of_deficient_matrices() {
     }
 }
 
+/// Mild and steep: bases by Cholesky factors, and by LAPACK where these do not do.
+#[test]
+fn leading_eigen_is_orthonormal_whatever_the_spectrum() {
+    for decay in [1.0, 0.8, 0.5, 0.3, 0.1, 1e-3] {
+        let spectrum: Vec<f64> = (0..50).map(|i| 7.0 * f64::powi(decay, i)).collect();
+        let found = eigen(&with_spectrum(&spectrum, 15), 25, 4);
+        assert_orthonormal(&found.vectors);
+        for (i, &value) in spectrum.iter().enumerate().take(3) {
+            let wrong = (found.values[i] - value).abs();
+            assert!(wrong <= 1e-9 * spectrum[0], "{decay}: eigenvalue {i} {} not {value}", found.values[i]);
+        }
+    }
+}
+
 #[test]
 fn leading_eigen_has_the_same_bits_in_every_pool() {
     let x = normal::<f64>(400, 250, 15);

@@ -1,10 +1,11 @@
 //! Eigenpairs of symmetric positive semidefinite matrices and operators.
 
 use super::lapack::lapack;
-use super::product::{Threads, product};
+use super::product::{Threads, add_upper_gram, mirror, product};
+use super::spd::lower_factor;
 use crate::error::{Error, Result};
 use crate::real::Real;
-use ndarray::{Array1, Array2, ArrayView2, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use ndarray_linalg::{Eigh, QR, UPLO};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -88,9 +89,38 @@ pub fn spectral_bound<T: Real>(matrix: ArrayView2<'_, T>) -> f64 {
     if guess.is_finite() && guess > 0.0 { guess.min(bound) } else { bound }
 }
 
+/// An orthonormal basis of what the columns of `block` span.
+///
+/// By the factor of their Gram matrix, twice, so that all but the factor are products; by
+/// Householder's vectors in LAPACK where the columns depend on each other too much for that
+/// (Yamamoto, Nakatsukasa, Yanagisawa and Fukaya 2015, "Roundoff error analysis of the
+/// CholeskyQR2 algorithm").
 fn orthonormal(block: &Array2<f64>) -> Result<Array2<f64>> {
+    if let Some(basis) = cholesky_qr(block).and_then(|basis| cholesky_qr(&basis)) {
+        return Ok(basis);
+    }
     let (q, _) = lapack(|| block.qr()).map_err(|error| failed(block.ncols(), &error))?;
     Ok(q)
+}
+
+/// `a` times the inverse factor of its Gram matrix; `None` for columns so dependent that a second
+/// round would not mend what this one loses.
+fn cholesky_qr(a: &Array2<f64>) -> Option<Array2<f64>> {
+    const LEAST_PIVOT: f64 = 1e-6;
+    let mut gram = Array2::zeros((a.ncols(), a.ncols()));
+    add_upper_gram(1.0, a.view(), gram.view_mut(), Threads::All);
+    mirror(&mut gram);
+    let lengths = gram.diag().mapv(f64::sqrt);
+    gram /= &lengths;
+    gram /= &lengths.view().insert_axis(Axis(1));
+    let (lower, inverse) = lower_factor(&gram).ok()?;
+    if !lower.diag().iter().all(|&pivot| pivot > LEAST_PIVOT) {
+        return None;
+    }
+    let right = inverse.t().to_owned() / lengths.insert_axis(Axis(1));
+    let mut basis = Array2::zeros(a.raw_dim());
+    product(1.0, a.view(), right.view(), 0.0, basis.view_mut(), Threads::All);
+    Some(basis)
 }
 
 fn failed(size: usize, reason: &dyn std::fmt::Display) -> Error {
