@@ -70,14 +70,16 @@ setup: $(STAMPS)/build
 
 lint: $(STAMPS)/packages
 	cargo fmt --check
-	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --all-targets --features python --quiet -- -D warnings
+	cargo clippy --locked --all-targets --quiet -- -D warnings
+	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --features python --quiet -- -D warnings
 	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks docs tools
 	$(BIN)/ruff check --quiet python tests benchmarks notebooks docs tools
 
 test-rust: $(STAMPS)/system
 	env -u MAKEFLAGS cargo test --locked --quiet
 
-# As many workers as processors, each with one thread.
+# As many workers as processors. OpenMP and BLAS of each keep to one thread; tests/conftest.py
+# then lifts the cap from liftnet's own.
 test-python: $(STAMPS)/build
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
 

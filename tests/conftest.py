@@ -1,5 +1,6 @@
 """Data that several test files use, and how hypothesis runs."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,15 @@ from liftnet import _core
 # The same examples in every run, however slow the machine.
 settings.register_profile("liftnet", deadline=None, derandomize=True)
 settings.load_profile("liftnet")
+
+
+def pytest_collection_finish(session):
+    """Lift the environment's cap on threads, or n_jobs=1 and n_jobs=2 were the same.
+
+    PyTorch and BLAS have read it by now, liftnet reads it in every call.
+    """
+    for variable in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ.pop(variable, None)
 
 
 @pytest.fixture(params=_core.activation_names())

@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom and draws its pictures."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ def test_all_are_known():
 def test_runs(path, monkeypatch):
     # A backend set for scripts would keep pictures out of the notebook.
     monkeypatch.delenv("MPLBACKEND", raising=False)
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each has a processor of its own
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(path, as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "clear the outputs"
     nbclient.NotebookClient(

@@ -270,6 +270,12 @@ def test_work_runs_on_as_many_threads_as_asked(digits):
 # How many threads
 
 
+def test_nothing_caps_the_tests_themselves():
+    # Else those that compare numbers of threads would compare a fit with itself.
+    assert _threads.n_threads(2) == min(2, os.cpu_count())
+    assert _threads.n_threads(1) == 1
+
+
 @pytest.fixture
 def processors(monkeypatch):
     """A machine with eight processors and no limits in its environment."""
