@@ -205,12 +205,8 @@ impl<'a, T: Real> Covariance<'a, T> {
         let mut block = FIRST_BLOCK.min(full);
         while block <= most {
             let eigen = self.leading(block, rng)?;
-            let mut held = 0.0;
-            for (i, value) in eigen.values.iter().enumerate() {
-                held += value;
-                if held >= share * self.trace {
-                    return Ok(Some((i + 1, eigen)));
-                }
+            if let Some(k) = self.enough(&eigen, share) {
+                return Ok(Some((k, eigen)));
             }
             if block == full {
                 return Ok(Some((eigen.values.len(), eigen)));
@@ -219,4 +215,34 @@ impl<'a, T: Real> Covariance<'a, T> {
         }
         Ok(None)
     }
+
+    /// As [`Covariance::share`], but the `most` leading directions where these do not hold it.
+    pub fn share_among(
+        &self,
+        share: f64,
+        most: usize,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<(usize, LeadingEigen)> {
+        if let Some(found) = self.share(share, most / 2, rng)? {
+            return Ok(found);
+        }
+        let eigen = self.leading(more(most).min(self.rank), rng)?;
+        let k = self.enough(&eigen, share).unwrap_or(eigen.values.len()).min(most);
+        Ok((k, eigen))
+    }
+
+    /// How many of these hold `share` of the variance; `None` when all do not.
+    fn enough(&self, eigen: &LeadingEigen, share: f64) -> Option<usize> {
+        let mut held = 0.0;
+        let reached = eigen.values.iter().position(|value| {
+            held += value;
+            held >= share * self.trace
+        });
+        reached.map(|last| last + 1)
+    }
+}
+
+/// Pairs to look for where the leading `k` shall be accurate.
+pub(super) fn more(k: usize) -> usize {
+    k + k / 4 + 16
 }

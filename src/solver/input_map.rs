@@ -10,7 +10,7 @@
 //! A plain gradient step on W̃ is then the step of the weight block in the metric G + δI, and
 //! ‖W̃‖² is the ridge penalty in that metric. `fold` writes z = W̃ᵀx̃ + b as z = Wᵀx + b′.
 
-use super::covariance::{Covariance, GRAM_MAX};
+use super::covariance::{Covariance, GRAM_MAX, more};
 use super::standardisation::{FeatureMoments, Standard, standard_of_moments, standardisation};
 use crate::error::Result;
 use crate::linalg::{LeadingEigen, Threads, lower_factor, product};
@@ -140,9 +140,7 @@ impl<T: Real> InputMap<T> {
         let directions = match components {
             Components::All => None,
             Components::Auto if d > GRAM_MAX => {
-                let most = MOST.min(d / 2);
-                let found = covariance.share(AUTO_SHARE, most, rng)?;
-                Some(found.map_or_else(|| Ok((most, covariance.leading(more(most), rng)?)), Ok)?)
+                Some(covariance.share_among(AUTO_SHARE, MOST.min(d / 2), rng)?)
             }
             Components::Auto => covariance.share(AUTO_SHARE, d / 2, rng)?,
             Components::Share(share) => covariance.share(share, d, rng)?,
@@ -351,11 +349,6 @@ pub(super) fn most_directions(options: &Options, n: usize, d: usize) -> usize {
         Components::Share(_) if d > GRAM_MAX => d.min(n),
         _ => d,
     }
-}
-
-/// Pairs to look for where the leading `k` shall be accurate.
-fn more(k: usize) -> usize {
-    k + k / 4 + 16
 }
 
 /// What an [`InputMap`] is made of.
