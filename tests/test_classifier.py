@@ -897,3 +897,19 @@ def test_mnist_in_two_passes():
     clf = LiftedMLPClassifier((300,), max_iter=2, random_state=0).fit(X, y)
     assert clf.coefs_[0].dtype == np.float32
     assert clf.score(X_test, y_test) >= 0.978
+
+
+@pytest.mark.parametrize("rank", [40, 700, 2100])
+def test_directions_of_wide_inputs(rank):
+    """As many as hold 95 % of the variance, but 1,024 at most."""
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.normal(size=(2100, rank)))[0]
+    deviations = np.linspace(2, 1, rank)
+    X = (rng.normal(size=(1500, rank)) * deviations) @ directions.T
+    clf = quick(max_iter=1, scale="global").fit(
+        X.astype(np.float32), rng.integers(3, size=len(X))
+    )
+    values = np.linalg.svd(X - X.mean(axis=0), compute_uv=False) ** 2
+    needed = 1 + np.argmax(np.cumsum(values) >= 0.95 * values.sum())
+    # Ritz values of the last of many nearly equal directions are a little low.
+    assert min(needed, 1024) <= clf.n_components_ <= min(1.02 * needed, 1024)
