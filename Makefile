@@ -76,7 +76,7 @@ lint: $(STAMPS)/packages
 	$(BIN)/ruff check --quiet python tests benchmarks notebooks docs tools
 
 test-rust: $(STAMPS)/system
-	env -u MAKEFLAGS cargo test --locked --quiet
+	env -u MAKEFLAGS -u MFLAGS cargo test --locked --quiet
 
 # As many workers as processors. OpenMP and BLAS of each keep to one thread; tests/conftest.py
 # then lifts the cap from liftnet's own.
