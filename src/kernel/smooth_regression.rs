@@ -79,6 +79,21 @@ impl<'a, T: Real> SmoothRegression<'a, T> {
         alpha: f64,
         fit_intercept: bool,
     ) -> Result<Self> {
+        Self::sampled(x, sample_weight, alpha, fit_intercept, x.nrows())
+    }
+
+    /// As [`SmoothRegression::new`], with the Gram matrix estimated from no more than so many rows, evenly
+    /// spread: enough for a few steps, as the line search sees to the descent.
+    ///
+    /// # Errors
+    /// As [`SmoothRegression::new`].
+    pub fn sampled(
+        x: ArrayView2<'a, T>,
+        sample_weight: Option<ArrayView1<'_, T>>,
+        alpha: f64,
+        fit_intercept: bool,
+        rows: usize,
+    ) -> Result<Self> {
         let n = x.nrows();
         if !(0.0..f64::INFINITY).contains(&alpha) {
             let (name, got) = ("alpha", alpha.to_string());
@@ -92,7 +107,13 @@ impl<'a, T: Real> SmoothRegression<'a, T> {
             }
             None => Array1::from_elem(n, T::of(1.0 / n as f64)),
         };
-        let gram = augmented_gram(x, weights.view(), fit_intercept);
+        let every = n.div_ceil(rows.max(1)).max(1) as isize;
+        let (some, their_weights) = (x.slice(s![..;every, ..]), weights.slice(s![..;every]));
+        let mut gram = augmented_gram(some, their_weights, fit_intercept);
+        let total: f64 = their_weights.iter().map(|w| w.f64()).sum();
+        if every > 1 && total > 0.0 {
+            gram /= total;
+        }
         Ok(Self { x, weights, alpha, fit_intercept, gram })
     }
 
@@ -168,13 +189,18 @@ impl<'a, T: Real> SmoothRegression<'a, T> {
 
     /// √(mean ‖∇ℓ_i(0)‖²/c).
     fn gradient_size(&self, loss: &dyn LogitLoss<T>, k: usize) -> f64 {
-        let mut logits = vec![T::zero(); k];
-        let squares = self.weights.iter().enumerate().map(|(row, weight)| {
-            logits.fill(T::zero());
-            loss.value_and_gradient(row, &mut logits);
-            weight.f64() * logits.iter().map(|g| g.f64() * g.f64()).sum::<f64>()
-        });
-        (squares.sum::<f64>() / loss.curvature_bound()).sqrt()
+        let of_chunk = |(chunk, weights): (usize, ArrayView1<'_, T>)| {
+            let mut logits = vec![T::zero(); k];
+            let squares = weights.iter().enumerate().map(|(i, weight)| {
+                logits.fill(T::zero());
+                loss.value_and_gradient(chunk * ROWS + i, &mut logits);
+                weight.f64() * logits.iter().map(|g| g.f64() * g.f64()).sum::<f64>()
+            });
+            squares.sum::<f64>()
+        };
+        let chunks = self.weights.axis_chunks_iter(Axis(0), ROWS).into_par_iter().enumerate();
+        let squares: Vec<f64> = chunks.map(of_chunk).collect();
+        (squares.iter().sum::<f64>() / loss.curvature_bound()).sqrt()
     }
 
     /// Coefficients with the intercept as their last row, in double precision.

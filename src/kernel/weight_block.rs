@@ -51,6 +51,23 @@ pub fn gradient<'c, T: Real>(
     }
 }
 
+/// [`gradient`] from parts that are summed as they are.
+pub fn sum_parts<'p, T: Real>(
+    parts: impl Iterator<Item = &'p Array2<T>> + Clone,
+    weights: ArrayView2<'_, T>,
+    ridge: T,
+    mut gradient: ArrayViewMut2<'_, T>,
+) {
+    let n_inputs = weights.nrows() - 1;
+    for (i, (mut gradient, weights)) in gradient.rows_mut().into_iter().zip(weights.rows()).enumerate() {
+        let ridge = if i < n_inputs { ridge } else { T::zero() };
+        gradient.zip_mut_with(&weights, |g, &w| *g = ridge * w);
+        for part in parts.clone() {
+            gradient += &part.row(i);
+        }
+    }
+}
+
 /// The diagonal that damps the Gram matrix G of a layer's input with trailing ones, `(n_inputs + 1,
 /// n_inputs + 1)`: ε·mean(diag G) + ridge, the intercept's entry left out of the mean and next to 0.
 pub fn metric_damping<T: Real>(gram: ArrayView2<'_, T>, damping: f64, ridge: f64) -> Vec<T> {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::proximal_weight_block::ProximalBlock;
-use crate::kernel::weight_block::{gradient, majoriser, metric_damping};
+use crate::kernel::weight_block::{gradient, majoriser, metric_damping, sum_parts};
 use crate::linalg::{Threads, damped_inverse, product};
 use crate::penalty::Penalty;
 use crate::real::Real;
@@ -167,6 +167,12 @@ impl<T: Real> Layer<T> {
         gradient(chunks, self.weights.view(), scale, ridge, self.gradient.view_mut(), threads);
     }
 
+    /// [`Layer::set_gradient`] from the parts of the chunks, factor included.
+    pub fn sum_gradient<'c>(&mut self, parts: impl Iterator<Item = &'c Array2<T>> + Clone, ridge: T) {
+        let ridge = if self.ridge_in_metric.is_some() { T::zero() } else { ridge };
+        sum_parts(parts, self.weights.view(), ridge, self.gradient.view_mut());
+    }
+
     /// Solves the majorised weight block: step ← (metric + ridge)⁻¹ gradient. Returns ⟨gradient, step⟩, the
     /// squared length of the step in the metric.
     pub fn solve(&mut self, ridge: f64, threads: Threads) -> f64 {
@@ -184,8 +190,13 @@ impl<T: Real> Layer<T> {
             None => {
                 let n_in = self.weights.nrows() - 1;
                 let shrink = T::of(1.0 / (1.0 + ridge));
-                self.step.assign(&self.gradient);
-                self.step.rows_mut().into_iter().take(n_in).for_each(|mut row| row *= shrink);
+                let rows = self.gradient.rows().into_iter().zip(self.step.rows_mut());
+                let lengths = rows.enumerate().map(|(i, (gradient, mut step))| {
+                    let factor = if i < n_in { shrink } else { T::one() };
+                    step.zip_mut_with(&gradient, |step, &g| *step = factor * g);
+                    gradient.as_slice().map_or(0.0, |gradient| factor.f64() * dot(gradient, gradient))
+                });
+                return lengths.sum();
             }
         }
         if let Some(ridge) = self.ridge_in_metric {

@@ -12,6 +12,9 @@
 //! solver trains other output weights than a network that jumps needs: those for the lifted variables of
 //! its stand-ins (hard_tanh for sign). There the block is solved in any case.
 //!
+//! A run of a single pass is too short for its output weights: some steps on the block ([`settle`]) then
+//! gain what another pass would.
+//!
 //! Without P by [`SmoothRegression`]; with it by majorise–minimise steps, which keep constraints
 //! exactly. A set that leaves out W = 0 allows no constant prediction; the allowed W nearest to 0 stands
 //! in. A run that was interrupted, and a robust one, whose output weights must withstand noise, get the
@@ -50,6 +53,10 @@ const MOST_STEPS: usize = 300;
 const LEAST_STEP: f64 = 1e-7;
 /// Factor on a curvature that was tried out beyond which no step is taken.
 const MOST_CAUTION: f64 = 1e12;
+/// Iterations of [`settle`], with P or without; beyond them one pass over images gains nothing.
+const SETTLING: usize = 2;
+/// Rows for each weight of an output from which such few steps take their metric.
+const METRIC_ROWS: usize = 20;
 /// Samples from which the block is solved at least, however little memory there is.
 const LEAST_ROWS: usize = 1024;
 
@@ -104,7 +111,7 @@ pub(super) fn keep_below_constant<T: Real>(
     choices.sort_by(|a, b| a.value.total_cmp(&b.value));
     if may_solve {
         output.restore(&choices[0].weights);
-        if block.solve(output, ending.memory)? {
+        if block.solve(output, ending.memory, MOST_STEPS)? {
             let solution = block.choice(output, ending.held_out)?;
             if solution.value <= choices[0].value && output.is_finite() {
                 choices.insert(0, solution);
@@ -117,6 +124,27 @@ pub(super) fn keep_below_constant<T: Real>(
         output.restore(&chosen.weights);
     }
     Ok(Some(block.means(output)))
+}
+
+/// Lowers F from the trained weights on: some steps on the output block, none of which raises it.
+///
+/// # Errors
+/// As [`keep_below_constant`].
+pub(super) fn settle<T: Real>(
+    layers: &mut [Layer<T>],
+    activations: &Activations<T>,
+    data: Data<'_, '_, T>,
+    options: &Options,
+    memory: u64,
+) -> Result<()> {
+    let Some((output, hidden)) = layers.split_last_mut() else { return Ok(()) };
+    let loss = options.loss.make();
+    let block = OutputBlock { hidden, ties: activations.ties(), data, loss: &*loss, ridge: options.ridge };
+    let trained = output.weights.clone();
+    if !block.solve(output, memory, SETTLING)? || !output.is_finite() {
+        output.restore(&trained);
+    }
+    Ok(())
 }
 
 /// Output weights, F there, and the loss on held-out data, or 0 without.
@@ -200,12 +228,13 @@ impl<T: Real> OutputBlock<'_, '_, '_, T> {
     }
 
     /// Solves the block from the layer's weights on; false where no factor can be made of the activations.
-    /// With too little `memory` for those of all samples it is solved on some, spread evenly.
-    fn solve(&self, output: &mut Layer<T>, memory: u64) -> Result<bool> {
+    /// With too little `memory` for those of all samples it is solved on some, spread evenly. Takes no more
+    /// than so many `steps`.
+    fn solve(&self, output: &mut Layer<T>, memory: u64, steps: usize) -> Result<bool> {
         let samples = Samples::new(self, output, memory);
         let solved = match output.is_penalised() {
-            true => samples.descend(output),
-            false => samples.regress(output),
+            true => samples.descend(output, steps),
+            false => samples.regress(output, steps),
         };
         match solved {
             Ok(()) => Ok(true),
@@ -258,15 +287,17 @@ impl<'s, 'b, 'a, 't, T: Real> Samples<'s, 'b, 'a, 't, T> {
     }
 
     /// Solves the block of a layer with nothing but the ridge.
-    fn regress(&self, output: &mut Layer<T>) -> Result<()> {
+    fn regress(&self, output: &mut Layer<T>, steps: usize) -> Result<()> {
         let n_inputs = self.inputs.ncols() - 1;
         let x = self.inputs.slice(s![.., ..n_inputs]);
-        let problem = SmoothRegression::new(x, Some(self.weights.view()), self.block.ridge, true)?;
+        let metric_rows = if steps > SETTLING { x.nrows() } else { METRIC_ROWS * self.inputs.ncols() };
+        let (weights, ridge) = (Some(self.weights.view()), self.block.ridge);
+        let problem = SmoothRegression::sampled(x, weights, ridge, true, metric_rows)?;
         let start = Affine {
             coef: output.weights.slice(s![..n_inputs, ..]).to_owned(),
             intercept: output.weights.row(n_inputs).to_owned(),
         };
-        let stopping = Stopping::new(TOLERANCE, MOST_ITERATIONS);
+        let stopping = Stopping::new(TOLERANCE, MOST_ITERATIONS.min(steps));
         let (solution, _) = problem.solve(self, start, stopping)?;
         let mut weights = output.weights.clone();
         weights.slice_mut(s![..n_inputs, ..]).assign(&solution.coef);
@@ -276,12 +307,12 @@ impl<'s, 'b, 'a, 't, T: Real> Samples<'s, 'b, 'a, 't, T> {
     }
 
     /// Majorise–minimise steps, none of which raises F over these samples.
-    fn descend(&self, output: &mut Layer<T>) -> Result<()> {
+    fn descend(&self, output: &mut Layer<T>, steps: usize) -> Result<()> {
         let gram = self.gram();
         let bounded = self.block.loss.curvature_bound().f64().is_finite();
         let (mut value, mut gradient) = self.evaluate(output)?;
         let mut caution = 1.0;
-        for _ in 0..MOST_STEPS {
+        for _ in 0..steps {
             let weights = output.weights.clone();
             output.gradient.assign(&gradient);
             let curvature = caution * self.curvature_bound();

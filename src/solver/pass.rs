@@ -18,8 +18,18 @@ use crate::spec::Options;
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip, s};
 use rayon::prelude::*;
 
-/// Samples in one chunk.
+/// Most samples in one chunk.
 const ROWS: usize = 128;
+
+/// Least samples in one chunk of a batch that threads share: products of fewer are slow.
+const LEAST_ROWS: usize = 32;
+
+/// Chunks of a batch that threads share, where there are samples enough.
+const CHUNKS: usize = 2;
+
+/// Weights of a layer up to which every chunk takes its part of the gradient while its variables are in
+/// the cache. The parts of larger layers would take more memory than they save time.
+const PARTS_MAX: usize = 1 << 17;
 
 /// The data in mapped coordinates.
 #[derive(Debug, Clone, Copy)]
@@ -49,22 +59,26 @@ pub(super) struct Batch<T> {
     noise: Option<InputNoise<T>>,
     noise_share: f64,
     chunks: Vec<Chunk<T>>,
+    /// Samples in one chunk, from the size of the work alone.
+    chunk_rows: usize,
     threads: Threads,
 }
 
-/// Lifted variables of up to [`ROWS`] samples.
+/// Lifted variables of some samples.
 #[derive(Debug)]
 struct Chunk<T> {
     rows: usize,
-    /// x_l with trailing ones: the inputs of layer l, `(ROWS, n_in + 1)`.
+    /// x_l with trailing ones: the inputs of layer l, `(rows, n_in + 1)`.
     inputs: Vec<Array2<T>>,
-    /// z_l of the hidden layers, `(ROWS, n_units)`.
+    /// z_l of the hidden layers, `(rows, n_units)`.
     z: Vec<Array2<T>>,
-    /// ∂/∂z_l; for the last layer the logits until the loss is taken, `(ROWS, n_out)`.
+    /// ∂/∂z_l; for the last layer the logits until the loss is taken, `(rows, n_out)`.
     delta: Vec<Array2<T>>,
+    /// Parts of the gradients of layers of up to [`PARTS_MAX`] weights, of their shape; else empty.
+    gradients: Vec<Array2<T>>,
     /// Of each hidden layer, with the samples' weights.
     moments: Vec<Moments>,
-    /// Work space of the noise, `(ROWS, n_in)`; empty without.
+    /// Work space of the noise, `(rows, n_in)`; empty without.
     noise: [Array2<T>; 2],
     dropout: Option<Dropout<T>>,
     /// Whether what is in the buffers is of a thinned network.
@@ -78,13 +92,18 @@ impl<T: Real> Batch<T> {
         const WORTH_SHARING: usize = 1 << 20;
         let parameters: usize = layers.iter().map(|layer| layer.weights.len()).sum();
         let shared = parameters * options.batch_size >= WORTH_SHARING;
+        let chunk_rows =
+            if shared { options.batch_size.div_ceil(CHUNKS).clamp(LEAST_ROWS, ROWS) } else { ROWS };
         Self {
             activations: Activations::new(options),
             loss: options.loss.make(),
             lambda: T::of(options.penalty_weight),
             noise: None,
             noise_share: 1.0,
-            chunks: (0..options.batch_size.div_ceil(ROWS)).map(|_| Chunk::new(layers)).collect(),
+            chunks: (0..options.batch_size.div_ceil(chunk_rows))
+                .map(|_| Chunk::new(layers, chunk_rows))
+                .collect(),
+            chunk_rows,
             threads: if shared { Threads::All } else { Threads::One },
         }
     }
@@ -100,7 +119,7 @@ impl<T: Real> Batch<T> {
     #[must_use]
     pub fn with_dropout(mut self, layers: &[Layer<T>], rates: &[f64], seed: u64) -> Self {
         for (chunk, generator) in self.chunks.iter_mut().zip(generators(seed)) {
-            chunk.dropout = Dropout::new(layers, rates, ROWS, generator);
+            chunk.dropout = Dropout::new(layers, rates, self.chunk_rows, generator);
         }
         self
     }
@@ -129,10 +148,11 @@ impl<T: Real> Batch<T> {
         rows: &[usize],
         ridge: f64,
     ) -> Totals {
-        let Self { activations, loss, lambda, noise, noise_share, chunks, threads } = self;
+        let Self { activations, loss, lambda, noise, noise_share, chunks, chunk_rows, threads } = self;
         let (ties, noise) = (activations.ties(), noise.as_ref());
-        let chunks = &mut chunks[..rows.len().div_ceil(ROWS)];
+        let chunks = &mut chunks[..rows.len().div_ceil(*chunk_rows)];
         let shared: &[Layer<T>] = layers;
+        let scale = T::of(1.0 / rows.len() as f64);
         let totals = Self::each(chunks, *threads, rows, |chunk, rows| {
             chunk.forward_thinned(shared, ties, data, rows);
             chunk.take_loss(loss.as_ref(), data, rows);
@@ -144,11 +164,15 @@ impl<T: Real> Batch<T> {
             let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[rows[i]].f64());
             chunk.pull_back(shared, ties, |tie, z, x, g| pull_back(tie, z, x, *lambda, g, weight));
             chunk.weigh(data, rows);
+            chunk.take_gradients(scale);
         });
-        let scale = T::of(1.0 / rows.len() as f64);
         for (l, layer) in layers.iter_mut().enumerate() {
-            let pairs = chunks.iter().map(|chunk| chunk.pair(l));
-            layer.set_gradient(pairs, scale, T::of(ridge), *threads);
+            if chunks[0].gradients[l].is_empty() {
+                let pairs = chunks.iter().map(|chunk| chunk.pair(l));
+                layer.set_gradient(pairs, scale, T::of(ridge), *threads);
+            } else {
+                layer.sum_gradient(chunks.iter().map(|chunk| &chunk.gradients[l]), T::of(ridge));
+            }
         }
         totals
     }
@@ -166,7 +190,7 @@ impl<T: Real> Batch<T> {
     /// What the blocks of the learned parameters are made of, means over the rows of the last
     /// [`Batch::gradients`].
     pub fn parameter_moments(&self, rows: usize) -> Vec<Moments> {
-        let chunks = &self.chunks[..rows.div_ceil(ROWS)];
+        let chunks = &self.chunks[..rows.div_ceil(self.chunk_rows)];
         let mean = |l| {
             let mut mean = total(chunks.iter().map(|chunk| chunk.moments[l]));
             mean.divide(rows as f64);
@@ -182,20 +206,21 @@ impl<T: Real> Batch<T> {
         data: Data<'_, '_, T>,
         mut inputs: ArrayViewMut2<'_, T>,
     ) {
-        let Self { activations, loss, lambda, noise: Some(noise), noise_share, chunks, threads } = self
+        let Self { activations, loss, lambda, noise: Some(noise), noise_share, chunks, chunk_rows, threads } =
+            self
         else {
             return;
         };
         let ties = activations.ties();
         let all: Vec<usize> = (0..inputs.nrows()).collect();
-        for rows in all.chunks(chunks.len() * ROWS) {
-            let used = &mut chunks[..rows.len().div_ceil(ROWS)];
+        for rows in all.chunks(chunks.len() * *chunk_rows) {
+            let used = &mut chunks[..rows.len().div_ceil(*chunk_rows)];
             Self::each(used, *threads, rows, |chunk, rows| {
                 chunk.forward(layers, ties, data, rows);
                 chunk.take_loss(loss.as_ref(), data, rows);
                 chunk.disturb(layers, ties, *lambda, noise, *noise_share);
             });
-            for (chunk, rows) in used.iter().zip(rows.chunks(ROWS)) {
+            for (chunk, rows) in used.iter().zip(rows.chunks(*chunk_rows)) {
                 let moved = chunk.inputs[0].slice(s![..rows.len(), ..]);
                 inputs.slice_mut(s![rows[0]..rows[0] + rows.len(), ..]).assign(&moved);
             }
@@ -223,9 +248,9 @@ impl<T: Real> Batch<T> {
         noise: Option<&InputNoise<T>>,
     ) -> Totals {
         let mut sum = Totals::default();
-        let capacity = self.chunks.len() * ROWS;
+        let capacity = self.chunks.len() * self.chunk_rows;
         for rows in rows.chunks(capacity) {
-            let used = rows.len().div_ceil(ROWS);
+            let used = rows.len().div_ceil(self.chunk_rows);
             let (ties, loss, lambda) = (self.activations.ties(), self.loss.as_ref(), self.lambda);
             let part = Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
                 chunk.forward(layers, ties, data, rows);
@@ -249,8 +274,8 @@ impl<T: Real> Batch<T> {
             .map(|layer| Array2::zeros((layer.weights.nrows(), layer.weights.nrows())))
             .collect();
         let scale = T::of(1.0 / rows.len() as f64);
-        for rows in rows.chunks(self.chunks.len() * ROWS) {
-            let used = rows.len().div_ceil(ROWS);
+        for rows in rows.chunks(self.chunks.len() * self.chunk_rows) {
+            let used = rows.len().div_ceil(self.chunk_rows);
             let ties = self.activations.ties();
             Self::each(&mut self.chunks[..used], self.threads, rows, |chunk, rows| {
                 chunk.forward(layers, ties, data, rows);
@@ -294,12 +319,13 @@ impl<T: Real> Batch<T> {
         rows: &[usize],
         task: impl Fn(&mut Chunk<T>, &[usize]) + Sync + Send,
     ) -> Totals {
+        let size = chunks.first().map_or(1, |chunk| chunk.capacity());
         match threads {
             Threads::One => {
-                chunks.iter_mut().zip(rows.chunks(ROWS)).for_each(|(chunk, rows)| task(chunk, rows))
+                chunks.iter_mut().zip(rows.chunks(size)).for_each(|(chunk, rows)| task(chunk, rows));
             }
             Threads::All => {
-                chunks.par_iter_mut().zip(rows.par_chunks(ROWS)).for_each(|(chunk, rows)| task(chunk, rows));
+                chunks.par_iter_mut().zip(rows.par_chunks(size)).for_each(|(chunk, rows)| task(chunk, rows));
             }
         }
         chunks.iter().fold(Totals::default(), |sum, chunk| sum.plus(chunk.totals))
@@ -333,20 +359,28 @@ impl Totals {
 }
 
 impl<T: Real> Chunk<T> {
-    fn new(layers: &[Layer<T>]) -> Self {
+    fn new(layers: &[Layer<T>], rows: usize) -> Self {
         let units = |layer: &Layer<T>| layer.weights.ncols();
+        let part = |layer: &Layer<T>| {
+            Array2::zeros(if layer.weights.len() > PARTS_MAX { (0, 0) } else { layer.weights.dim() })
+        };
         let hidden = layers.len() - 1;
         Self {
             rows: 0,
-            inputs: layers.iter().map(|layer| Array2::ones((ROWS, layer.weights.nrows()))).collect(),
-            z: layers[..hidden].iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
-            delta: layers.iter().map(|layer| Array2::zeros((ROWS, units(layer)))).collect(),
+            inputs: layers.iter().map(|layer| Array2::ones((rows, layer.weights.nrows()))).collect(),
+            z: layers[..hidden].iter().map(|layer| Array2::zeros((rows, units(layer)))).collect(),
+            delta: layers.iter().map(|layer| Array2::zeros((rows, units(layer)))).collect(),
+            gradients: layers.iter().map(|layer| part(layer)).collect(),
             moments: vec![Moments::default(); hidden],
             noise: [Array2::zeros((0, 0)), Array2::zeros((0, 0))],
             dropout: None,
             thinned: false,
             totals: Totals::default(),
         }
+    }
+
+    fn capacity(&self) -> usize {
+        self.inputs[0].nrows()
     }
 
     /// Input and δ of layer l: what its weight block is made of.
@@ -439,11 +473,11 @@ impl<T: Real> Chunk<T> {
             pull_back_loss(tie, z, x, lambda, g);
             Moments::default()
         });
-        let k = self.inputs[0].ncols() - 1;
+        let (capacity, k) = (self.capacity(), self.inputs[0].ncols() - 1);
         let [pulled, moved] = &mut self.noise;
         for buffer in [&mut *pulled, &mut *moved] {
             if buffer.is_empty() {
-                *buffer = Array2::zeros((ROWS, k));
+                *buffer = Array2::zeros((capacity, k));
             }
         }
         noise.add(
@@ -477,6 +511,17 @@ impl<T: Real> Chunk<T> {
             let whole = dropout.and_then(|dropout| dropout.whole(l, self.rows));
             let x = whole.unwrap_or(self.inputs[l + 1].slice(s![..self.rows, ..units]));
             self.moments[l] = block(&ties[l], self.z[l].slice(all), x, delta);
+        }
+    }
+
+    /// The parts of the gradients that these samples have.
+    fn take_gradients(&mut self, scale: T) {
+        let Self { rows, inputs, delta, gradients, .. } = self;
+        for ((input, delta), gradient) in inputs.iter().zip(delta).zip(gradients) {
+            if !gradient.is_empty() {
+                let (input, delta) = (input.slice(s![..*rows, ..]), delta.slice(s![..*rows, ..]));
+                product(scale, input.t(), delta, T::zero(), gradient.view_mut(), Threads::One);
+            }
         }
     }
 

@@ -10,7 +10,8 @@
 //!     W_l ← W_l − η (G_l + ε I)⁻¹ (mean x_{l−1} δ_lᵀ + α W_l)      weight blocks, with momentum
 //!           and, for a layer with a penalty P, the prox of ηP in the same metric
 //!     r_l ← r_l − η λ ∂D/∂r / (mean ∂²D/∂r²)                       learned activation parameters
-//! W_L ← its block solved, where the network is no better than a constant (`output_block.rs`)
+//! W_L ← some steps on its block, after a single pass; its block solved, where the network is no better
+//!     than a constant (`output_block.rs`)
 //! fold the input map into W_1
 //! ```
 //!
@@ -25,7 +26,7 @@ use super::history::History;
 use super::layers::Layer;
 use super::memory::{check_memory, spare_memory};
 use super::noise::InputNoise;
-use super::output_block::{Ending, keep_below_constant};
+use super::output_block::{Ending, keep_below_constant, settle};
 use super::pass::{Batch, Data, Totals};
 use super::progress::Progress;
 use super::safeguard::Safeguard;
@@ -92,6 +93,7 @@ pub fn stochastic<T: Real>(
     let clock = Instant::now();
     check_memory(problem, options)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+    let from_scratch = network.is_none();
     let (map, mut layers) = start(problem, options, network, &mut rng)?;
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
@@ -168,6 +170,10 @@ pub fn stochastic<T: Real>(
         } else if !safeguard.keep(&layers, &batch.activations, late) {
             // The first half of a pass may still hold the transient of a start.
             safeguard.recover(&mut layers, &mut batch.activations, &mut schedule, pass)?;
+        }
+        let single = options.max_iter == 1 && totals.rows == order.len();
+        if single && from_scratch && !(options.robust || batch.thins() || schedule.is_cut_short()) {
+            settle(&mut layers, &batch.activations, data, options, spare_memory(problem, options))?;
         }
         let mut loss = totals.mean_loss();
         for layer in &mut layers {
