@@ -316,7 +316,11 @@ def test_operations_are_counted_by_hand():
         "metrics": 2 * 2 * 25 * (4 * 4 * 2),
         "Gram matrices": 2 * (refreshes * 100 * (forward + 8) + 100 * 18),
         "input map": 2 * 100 * 6 * 4,
+        "noise": 0,
     }
+    noisy = rate.count_operations(100, 6, 4, (3, 2), 2, 4, 1.5)
+    assert noisy["noise"] == 2 * 1.5 * 100 * (forward + 4 * 3 + 3 * 2 + 4 * 4)
+    assert {**noisy, "noise": 0} == counts
     # A linear model has no metric but that of its input map.
     assert rate.count_operations(100, 6, 4, (2,), 2, 4)["metrics"] == 0
 

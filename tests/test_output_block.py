@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes, load_digits, load_wine, make_moons
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -84,3 +84,55 @@ def test_regressors_explain_no_less_than_the_mean(params, loss):
         rate = reg.predict(X)
         deviance = np.mean(rate - y * np.log(rate))
         assert deviance <= np.mean(y.mean() - y * np.log(y.mean())) + slack * y.mean()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("alpha", ["auto", 30.0])
+def test_a_single_pass_ends_with_steps_on_the_output_block(alpha, weighted):
+    X, y = load_digits(return_X_y=True)
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(X)) if weighted else None
+    options = {"max_iter": 1, "alpha": alpha, "scale": "global", "random_state": 0}
+    clf = LiftedMLPClassifier(**options).fit(X, y, weight)
+    # Output weights that must withstand noise, of no length here, are left as they are.
+    left = LiftedMLPClassifier(input_noise=1e-30, **options).fit(X, y, weight)
+    assert_array_equal(clf.coefs_[0], left.coefs_[0])
+    assert_array_equal(clf.intercepts_[0], left.intercepts_[0])
+    ridge = (3.0 if alpha == "auto" else alpha) / len(X)
+
+    def objective(model):
+        loss = log_loss(y, model.predict_proba(X), sample_weight=weight)
+        return loss + 0.5 * ridge * (model.coefs_[1] ** 2).sum()
+
+    before, after = objective(left), objective(clf)
+    H = np.maximum(X @ clf.coefs_[0] + clf.intercepts_[0], 0)
+    mean_one = None if weight is None else weight / weight.mean()
+    best = LogisticRegression(C=1 / (ridge * len(X)), tol=1e-8, max_iter=5000)
+    best.fit(H, y, mean_one)
+    least = log_loss(y, best.predict_proba(H), sample_weight=weight)
+    least += 0.5 * ridge * (best.coef_**2).sum()
+    assert least <= after < before
+    # Two steps take most of the way.
+    assert after - least < 0.3 * (before - least)
+
+
+def test_only_a_single_pass_from_random_weights_does():
+    X, y = load_digits(return_X_y=True)
+    first = LiftedMLPClassifier(max_iter=2, random_state=0).fit(X, y)
+    again = LiftedMLPClassifier(init=first, max_iter=1, learning_rate_init=1e-12)
+    again.fit(X, y)
+    for a, b in zip(first.coefs_, again.coefs_, strict=True):
+        assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_single_pass_has_the_same_bits_on_any_threads(dtype):
+    X, y = load_digits(return_X_y=True)
+    X = X.astype(dtype)
+    one, two = (
+        LiftedMLPClassifier((300,), max_iter=1, n_jobs=n, random_state=0).fit(X, y)
+        for n in (1, 2)
+    )
+    for a, b in zip(
+        one.coefs_ + one.intercepts_, two.coefs_ + two.intercepts_, strict=True
+    ):
+        assert_array_equal(a, b)

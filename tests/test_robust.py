@@ -218,6 +218,18 @@ def test_no_noise_is_the_plain_fit(digits, solver):
             np.testing.assert_array_equal(a, b)
 
 
+def test_noise_by_default_acts_in_the_second_half(digits):
+    X, y = np.hstack([digits[0], digits[0], digits[0]]), digits[1]
+    auto, none = (
+        LiftedMLPClassifier((20,), max_iter=10, random_state=0, **options).fit(X, y)
+        for options in ({}, {"input_noise": 0})
+    )
+    radius = 0.018 * np.sqrt(X.shape[1])
+    np.testing.assert_allclose(auto.history_["input_noise"], [0] * 5 + [radius] * 5)
+    assert auto.loss_curve_[:5] == none.loss_curve_[:5]
+    assert auto.loss_curve_[5] > none.loss_curve_[5]
+
+
 # With the other options
 
 

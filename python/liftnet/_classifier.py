@@ -175,10 +175,10 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         "auto" is a little noise that makes classifiers of wide inputs, such as images,
         more accurate: :math:`0.018\sqrt{\text{n\_features}}` for more than 128 features
         in runs of the stochastic solver of at least 5 passes over scaled inputs, else
-        0. Scores on validation data then are without noise; they are at the worst
-        noise where a radius is given.
-        Over the first half of a run that starts from random weights the noise grows
-        to its radius. A pass takes about twice the time.
+        0. It acts in the second half of a run that starts from random weights, and
+        scores on validation data are without it. A given radius grows over the first
+        half of such a run, and scores are at the worst noise. A pass with noise takes
+        about twice the time.
     accelerate : bool, default=True
         Joint steps of weights and lifted variables with momentum in the batch solver,
         taken where they do not raise the objective. Without them it is plain block

@@ -149,7 +149,7 @@ impl<T: Real> Batch<T> {
         ridge: f64,
     ) -> Totals {
         let Self { activations, loss, lambda, noise, noise_share, chunks, chunk_rows, threads } = self;
-        let (ties, noise) = (activations.ties(), noise.as_ref());
+        let (ties, noise) = (activations.ties(), noise.as_ref().filter(|_| *noise_share > 0.0));
         let chunks = &mut chunks[..rows.len().div_ceil(*chunk_rows)];
         let shared: &[Layer<T>] = layers;
         let scale = T::of(1.0 / rows.len() as f64);

@@ -143,7 +143,7 @@ pub fn stochastic<T: Real>(
             if schedule.refresh_due() {
                 batch.refresh_metrics(&mut layers, data, &order[..metric_rows], options)?;
             }
-            noise_radius = batch.set_noise_share(schedule.tightness());
+            noise_radius = batch.set_noise_share(noise_share(&schedule, options));
             let part = batch.gradients(&mut layers, data, rows, options.ridge);
             if safeguard.batch_is_good(part) {
                 weight_blocks(&mut layers, &mut batch, rows.len(), &schedule, options)?;
@@ -267,6 +267,13 @@ pub fn stochastic<T: Real>(
         n_retries: safeguard.retries(),
         status,
     })
+}
+
+/// The share of its radius that the noise has. A little noise that only regularises, and doubles the time
+/// of a pass, is as good in the second half of the run alone (`docs/defaults.md`).
+fn noise_share(schedule: &Schedule, options: &Options) -> f64 {
+    let share = schedule.tightness();
+    if options.robust { share } else { share.floor() }
 }
 
 /// One step of all weight blocks, and of the blocks of learned parameters, from the gradients of so many
