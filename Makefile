@@ -55,6 +55,7 @@ docs: $(STAMPS)/build
 bench: $(STAMPS)/build
 	$(call measure,tables) $(call figure,tables)
 	$(call measure,kernels)
+	$(call measure,micro)
 	$(call measure,rate)
 	$(call measure,scaling) $(call figure,scaling)
 	$(call measure,memory)
@@ -70,6 +71,7 @@ setup: $(STAMPS)/build
 
 lint: $(STAMPS)/packages
 	cargo fmt --check
+	cargo fmt --check --manifest-path benchmarks/micro/Cargo.toml
 	cargo clippy --locked --all-targets --quiet -- -D warnings
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --features python --quiet -- -D warnings
 	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks docs tools

@@ -221,6 +221,22 @@ def render_scaling(result) -> str:
     return "\n\n".join(parts)
 
 
+def render_micro(result) -> str:
+    """Render micro.json: a row for each kernel, columns for each number of threads."""
+    heads = ["kernel"]
+    for threads in result["rates"]:
+        unit = "thread" if threads == "1" else "threads"
+        heads += [f"{threads} {unit}, us", "GFLOP/s", "of the peak"]
+    rows = []
+    for runs in zip(*result["rates"].values(), strict=True):
+        row = [runs[0]["kernel"]]
+        for run in runs:
+            row += [f"{1e6 * run['seconds']:,.1f}", f"{run['rate']:.1f}"]
+            row.append(f"{run['share']:.0%}")
+        rows.append(row)
+    return write_table(heads, rows)
+
+
 def render_rate(result) -> str:
     """Render rate.json: peaks, then fits."""
     peaks = write_table(
@@ -404,6 +420,7 @@ SECTIONS: dict[str, tuple[str, Callable[[dict], str]]] = {
     "robustness": ("Noise on the inputs", render_robustness),
     "regularisation": ("Dropout and label smoothing", render_regularisation),
     "kernels": ("Kernels", render_kernels),
+    "micro": ("Rates of the kernels", render_micro),
     "rate": ("Rate of a fit", render_rate),
     "scaling": ("How the time of a fit grows", render_scaling),
     "memory": ("Memory of a fit", render_memory),

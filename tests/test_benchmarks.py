@@ -21,6 +21,7 @@ from liftnet import LiftedMLPClassifier
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import defaults
 import memory
+import micro
 import peers
 import rate
 import regularisation
@@ -379,6 +380,32 @@ def test_the_page_holds_what_the_files_hold(results, tmp_path, monkeypatch, caps
     assert "`--seed 0 --only 3`" in text and "50.00%; largest class 75.00%" in text
     assert "| exponent at the end | 1.41 |" in text
     assert "figures/scaling.png" not in text and "Kernels" not in text
+
+
+def test_rates_are_read_from_what_criterion_writes(tmp_path, capsys):
+    for name, operations, nanoseconds in [("peak", 4e6, 1e6), ("a block", 6e3, 2e3)]:
+        folder = tmp_path / "kernels" / name.replace(" ", "_") / "new"
+        folder.mkdir(parents=True)
+        (folder / "estimates.json").write_text(
+            json.dumps({"median": {"point_estimate": nanoseconds}})
+        )
+        throughput = {"Elements": int(operations)}
+        benchmark = {"function_id": name, "throughput": throughput}
+        (folder / "benchmark.json").write_text(json.dumps(benchmark))
+    peak, block = micro.add_shares(micro.read_results(tmp_path))
+    assert (peak["kernel"], peak["rate"], peak["share"]) == ("peak", 4.0, 1.0)
+    assert (block["seconds"], block["rate"], block["share"]) == (2e-6, 3.0, 0.75)
+    micro.print_rates(1, [peak, block])
+    assert "75%" in capsys.readouterr().out
+    text = report.render_micro({"rates": {"1": [peak, block], "2": [peak, block]}})
+    assert "| a block | 2.0 | 3.0 | 75% | 2.0 | 3.0 | 75% |" in text
+    assert "1 thread, us" in text and "2 threads, us" in text
+
+
+def test_a_crate_that_does_not_build_says_why(monkeypatch):
+    monkeypatch.setattr(micro, "CRATE", Path("nowhere"))
+    with pytest.raises(SystemExit, match=r"cargo build .* failed:\n.*nowhere"):
+        micro.build()
 
 
 def test_the_page_tells_machines_and_reduced_runs_apart(results, tmp_path):
