@@ -42,11 +42,7 @@ fn multiply(a: &Array2<f32>, b: &Array2<f32>, c: &mut Array2<f32>, threads: Thre
 
 fn kernels(criterion: &mut Criterion) {
     let threads = std::env::var("MICRO_THREADS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.expect("a pool of threads").install(|| measure(criterion));
-}
-
-fn measure(criterion: &mut Criterion) {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("a pool of threads");
     let mut group = criterion.benchmark_group("kernels");
     let mut bench = |name: &str, operations: usize, routine: &mut dyn FnMut()| {
         group.throughput(Throughput::Elements(operations as u64));
@@ -97,7 +93,8 @@ fn measure(criterion: &mut Criterion) {
     });
 
     // Whole batches, on all threads.
-    let chunks: Vec<_> = (0..BATCH / CHUNK).map(|i| (x.clone(), normal(CHUNK, UNITS, 10 + i as u64))).collect();
+    let chunks: Vec<_> =
+        (0..BATCH / CHUNK).map(|i| (x.clone(), normal(CHUNK, UNITS, 10 + i as u64))).collect();
     let mut slope = Array2::zeros((DIRECTIONS + 1, UNITS));
     bench("weight block, gradient of the first layer", 2 * BATCH * (DIRECTIONS + 1) * UNITS, &mut || {
         let pairs = chunks.iter().map(|(x, delta)| (x.view(), delta.view()));
