@@ -370,7 +370,7 @@ impl<T: Real> Chunk<T> {
             inputs: layers.iter().map(|layer| Array2::ones((rows, layer.weights.nrows()))).collect(),
             z: layers[..hidden].iter().map(|layer| Array2::zeros((rows, units(layer)))).collect(),
             delta: layers.iter().map(|layer| Array2::zeros((rows, units(layer)))).collect(),
-            gradients: layers.iter().map(|layer| part(layer)).collect(),
+            gradients: layers.iter().map(part).collect(),
             moments: vec![Moments::default(); hidden],
             noise: [Array2::zeros((0, 0)), Array2::zeros((0, 0))],
             dropout: None,
