@@ -67,12 +67,17 @@ def threads_of_a_fit(clf, X, y):
     counts, fit = [], _core.fit
 
     def counted(*args, **kwargs):
-        kwargs["callback"] = lambda *_: counts.append(len(own_threads() - before))
+        kwargs["callback"] = count
         return fit(*args, **kwargs)
+
+    def count(*_):
+        if not counts:
+            time.sleep(0.2)  # a thread has its name a moment after it starts
+        counts.append(len(own_threads() - before))
 
     with mock.patch.object(_core, "fit", counted):
         clf.fit(X, y)
-    return max(counts)  # a thread has its name a moment after it starts
+    return max(counts)
 
 
 @pytest.fixture

@@ -102,7 +102,8 @@ def bounded_least_squares(
         Where to start, for instance the solution of a similar problem; moved into the
         bounds first.
     tol : float, default=None
-        Residual to reach; 1e-12, or 1e-5 in single precision, by default.
+        Residual to reach; 1e-12, or 1e-5 for single precision, by default. An `A` in
+        single precision is squared and solved in double precision.
     max_iter : int, default=200
         Exchanges and Newton steps for one right side at most; one to three are usual.
     n_jobs : int, default=None
@@ -151,15 +152,16 @@ def bounded_least_squares(
         if start.shape != shape:
             raise ValueError(f"start must have shape {shape}, got {start.shape}")
         start = start.reshape(n_unknowns, -1)
+    effort = _effort(tol, (1e-12, 1e-5), A.dtype, max_iter, n_jobs)
+    dtype, arrays = A.dtype, (A, B.reshape(len(B), -1), lower, upper, start)
+    if dtype == np.float32 and not from_gram:
+        # Squaring A takes digits that single precision has not got.
+        arrays = [a if a is None else a.astype(np.float64) for a in arrays]
+    *arrays, start = arrays
     solution, *report = _core.box_least_squares(
-        A,
-        B.reshape(len(B), -1),
-        lower,
-        upper,
-        _effort(tol, (1e-12, 1e-5), A.dtype, max_iter, n_jobs),
-        from_gram=bool(from_gram),
-        start=start,
+        *arrays, effort, from_gram=bool(from_gram), start=start
     )
+    solution = solution.astype(dtype, copy=False)
     return KernelResult(solution.reshape(shape), *report)
 
 
