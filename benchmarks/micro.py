@@ -1,8 +1,8 @@
 """Measure the rates of the kernels of a fit, as shares of a large product's rate.
 
 Builds and runs the crate in ``benchmarks/micro`` (criterion), once for each number of
-threads: the products, blocks and factors that a fit of 784-300-10 on MNIST is made of,
-at its sizes, and in the same run a product of two 2048 x 2048 matrices in single
+threads: the products, blocks and factors that fits are made of, at the sizes of
+784-300-10 on MNIST, and in the same run a product of two 2048 x 2048 matrices in single
 precision, the peak. Operations are counted as two for each multiply-add, those of
 element-wise kernels one by one; times are criterion's medians.
 """

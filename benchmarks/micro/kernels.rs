@@ -1,4 +1,5 @@
-//! Rates of the kernels that a fit of 784-300-10 on MNIST is made of, and of one large product: the peak.
+//! Rates of the kernels that fits are made of, at the sizes of 784-300-10 on MNIST, and of one large
+//! product: the peak.
 //!
 //! Operations are counted as throughput, two for each multiply-add, so that criterion's "elements per
 //! second" are operations per second. `MICRO_THREADS` sets the size of the pool.

@@ -53,7 +53,7 @@ const MOST_STEPS: usize = 300;
 const LEAST_STEP: f64 = 1e-7;
 /// Factor on a curvature that was tried out beyond which no step is taken.
 const MOST_CAUTION: f64 = 1e12;
-/// Iterations of [`settle`], with P or without; beyond them one pass over images gains nothing.
+/// Iterations of [`settle`], with P or without: most of the way (`docs/defaults.md`).
 const SETTLING: usize = 2;
 /// Rows for each weight of an output from which such few steps take their metric.
 const METRIC_ROWS: usize = 20;
