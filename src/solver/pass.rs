@@ -28,8 +28,10 @@ const LEAST_ROWS: usize = 32;
 const CHUNKS: usize = 2;
 
 /// Weights of a layer up to which every chunk takes its part of the gradient while its variables are in
-/// the cache. The parts of larger layers would take more memory than they save time.
+/// the cache. The parts of larger layers would take more memory than they save time, and so would those of
+/// more chunks.
 const PARTS_MAX: usize = 1 << 17;
+const PARTED_CHUNKS: usize = 8;
 
 /// The data in mapped coordinates.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +76,8 @@ struct Chunk<T> {
     z: Vec<Array2<T>>,
     /// ∂/∂z_l; for the last layer the logits until the loss is taken, `(rows, n_out)`.
     delta: Vec<Array2<T>>,
-    /// Parts of the gradients of layers of up to [`PARTS_MAX`] weights, of their shape; else empty.
+    /// Parts of the gradients of layers of up to [`PARTS_MAX`] weights, of their shape, in batches of up to
+    /// [`PARTED_CHUNKS`] chunks; else empty.
     gradients: Vec<Array2<T>>,
     /// Of each hidden layer, with the samples' weights.
     moments: Vec<Moments>,
@@ -94,15 +97,15 @@ impl<T: Real> Batch<T> {
         let shared = parameters * options.batch_size >= WORTH_SHARING;
         let chunk_rows =
             if shared { options.batch_size.div_ceil(CHUNKS).clamp(LEAST_ROWS, ROWS) } else { ROWS };
+        let n_chunks = options.batch_size.div_ceil(chunk_rows);
+        let parts_max = if n_chunks > PARTED_CHUNKS { 0 } else { PARTS_MAX };
         Self {
             activations: Activations::new(options),
             loss: options.loss.make(),
             lambda: T::of(options.penalty_weight),
             noise: None,
             noise_share: 1.0,
-            chunks: (0..options.batch_size.div_ceil(chunk_rows))
-                .map(|_| Chunk::new(layers, chunk_rows))
-                .collect(),
+            chunks: (0..n_chunks).map(|_| Chunk::new(layers, chunk_rows, parts_max)).collect(),
             chunk_rows,
             threads: if shared { Threads::All } else { Threads::One },
         }
@@ -359,10 +362,10 @@ impl Totals {
 }
 
 impl<T: Real> Chunk<T> {
-    fn new(layers: &[Layer<T>], rows: usize) -> Self {
+    fn new(layers: &[Layer<T>], rows: usize, parts_max: usize) -> Self {
         let units = |layer: &Layer<T>| layer.weights.ncols();
         let part = |layer: &Layer<T>| {
-            Array2::zeros(if layer.weights.len() > PARTS_MAX { (0, 0) } else { layer.weights.dim() })
+            Array2::zeros(if layer.weights.len() > parts_max { (0, 0) } else { layer.weights.dim() })
         };
         let hidden = layers.len() - 1;
         Self {

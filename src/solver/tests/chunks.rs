@@ -29,24 +29,32 @@ fn batch_gradients<T: Real>(
 }
 
 fn batches_of_any_size_are_means_of_single_rows<T: Real>() {
-    for weighted in [false, true] {
-        let mut setup = Setup::<T>::new(LossKind::SOFTMAX, &[5, 4], 300, weighted, |_| {});
-        let mut single = Batch::new(&setup.layers, &setup.options);
-        let singles: Vec<_> = (0..300).map(|row| batch_gradients(&mut setup, &mut single, &[row])).collect();
-        for size in SIZES {
-            // Rows in an order of their own, the last chunk partly filled.
-            let rows: Vec<usize> = (0..size).map(|i| (i * 7 + 3) % 300).collect();
-            let mut batch = Batch::new(&setup.layers, &setup.options);
-            let (loss, gradients) = batch_gradients(&mut setup, &mut batch, &rows);
-            let mean = rows.iter().map(|&row| singles[row].0).sum::<f64>() / size as f64;
-            assert!((loss - mean).abs() <= 30.0 * T::epsilon().f64(), "{size}: loss {loss} not {mean}");
-            for (l, gradient) in gradients.iter().enumerate() {
-                let sum = rows.iter().fold(Array2::<f64>::zeros(gradient.dim()), |sum, &row| {
-                    sum + singles[row].1[l].mapv(T::f64)
-                });
-                let wrong = distance(gradient.view(), (sum / size as f64).view());
-                assert!(wrong <= 50.0 * T::epsilon().f64(), "{size} rows, layer {l}: off by {wrong}");
-            }
+    // Few chunks take their parts of the gradient themselves, many do not.
+    for (n, sizes) in [(300, &SIZES[..]), (1300, &[1300])] {
+        for weighted in [false, true] {
+            means_of_single_rows::<T>(n, sizes, weighted);
+        }
+    }
+}
+
+fn means_of_single_rows<T: Real>(n: usize, sizes: &[usize], weighted: bool) {
+    let mut setup =
+        Setup::<T>::new(LossKind::SOFTMAX, &[5, 4], n, weighted, |spec| spec.batch_size = Some(n));
+    let mut single = Batch::new(&setup.layers, &setup.options);
+    let singles: Vec<_> = (0..n).map(|row| batch_gradients(&mut setup, &mut single, &[row])).collect();
+    for &size in sizes {
+        // Rows in an order of their own, the last chunk partly filled.
+        let rows: Vec<usize> = (0..size).map(|i| (i * 7 + 3) % n).collect();
+        let mut batch = Batch::new(&setup.layers, &setup.options);
+        let (loss, gradients) = batch_gradients(&mut setup, &mut batch, &rows);
+        let mean = rows.iter().map(|&row| singles[row].0).sum::<f64>() / size as f64;
+        assert!((loss - mean).abs() <= 30.0 * T::epsilon().f64(), "{size}: loss {loss} not {mean}");
+        for (l, gradient) in gradients.iter().enumerate() {
+            let sum = rows
+                .iter()
+                .fold(Array2::<f64>::zeros(gradient.dim()), |sum, &row| sum + singles[row].1[l].mapv(T::f64));
+            let wrong = distance(gradient.view(), (sum / size as f64).view());
+            assert!(wrong <= 50.0 * T::epsilon().f64(), "{size} rows, layer {l}: off by {wrong}");
         }
     }
 }
