@@ -3,9 +3,9 @@
 use crate::error::{Error, Result};
 use crate::linalg::Threads;
 use crate::loss::{LossKind, Targets};
-use crate::real::Real;
+use crate::real::{Real, cast};
 use crate::rows::{Rows, first_non_finite};
-use ndarray::{Array1, ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 /// Inputs, targets and sample weights that fit together.
 #[derive(Debug)]
@@ -70,6 +70,15 @@ impl<'a, T: Real> Problem<'a, T> {
         self.weights.as_ref().map(|weights| weights.view())
     }
 
+    /// Targets and weights in the precision of a solver.
+    pub(crate) fn supervision<C: Real>(&self) -> Supervision<'a, C> {
+        let (classes, values) = match self.targets {
+            Targets::Classes(classes) => (classes, None),
+            Targets::Values(values) => (&[][..], Some(cast(&values))),
+        };
+        Supervision { classes, values, weights: self.weights.as_ref().map(cast) }
+    }
+
     /// Rows of positive weight, in order.
     pub fn counting_rows(&self) -> Vec<usize> {
         match &self.weights {
@@ -91,6 +100,29 @@ impl<'a, T: Real> Problem<'a, T> {
     /// Number of output units.
     pub fn n_outputs(&self) -> usize {
         self.n_outputs
+    }
+}
+
+/// What is known of the samples beside their inputs; values and weights owned.
+#[derive(Debug)]
+pub(crate) struct Supervision<'a, C> {
+    classes: &'a [u32],
+    values: Option<Array2<C>>,
+    weights: Option<Array1<C>>,
+}
+
+impl<C> Supervision<'_, C> {
+    /// Targets, one per sample.
+    pub fn targets(&self) -> Targets<'_, C> {
+        match &self.values {
+            Some(values) => Targets::Values(values.view()),
+            None => Targets::Classes(self.classes),
+        }
+    }
+
+    /// Sample weights of mean 1, `(n_samples,)`, or `None` for equal ones.
+    pub fn weights(&self) -> Option<ArrayView1<'_, C>> {
+        self.weights.as_ref().map(|weights| weights.view())
     }
 }
 

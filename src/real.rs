@@ -1,6 +1,6 @@
 //! The one float abstraction: everything numerical is generic over [`Real`].
 
-use ndarray::NdFloat;
+use ndarray::{Array, ArrayBase, Data, Dimension, NdFloat};
 use num_traits::FromPrimitive;
 
 /// `f32` or `f64`.
@@ -9,6 +9,13 @@ pub trait Real: NdFloat + FromPrimitive + Default + std::iter::Sum {
     fn of(value: f64) -> Self;
     /// The same value in double precision.
     fn f64(self) -> f64;
+}
+
+/// The nearest values of another type.
+pub(crate) fn cast<A: Real, B: Real, S: Data<Elem = A>, D: Dimension>(
+    values: &ArrayBase<S, D>,
+) -> Array<B, D> {
+    values.mapv(|value| B::of(value.f64()))
 }
 
 impl Real for f32 {

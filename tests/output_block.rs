@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{losses, normal};
+use common::{losses, normal, stochastic};
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::{Error, Result};
 use liftnet::kernel::best_constant::best_constant;
@@ -13,7 +13,7 @@ use liftnet::network::Network;
 use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
-use liftnet::solver::{Control, PassReport, Silent, Solution, Status, batch, stochastic};
+use liftnet::solver::{Control, PassReport, Silent, Solution, Status, batch};
 use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;

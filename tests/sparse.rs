@@ -4,7 +4,7 @@
 #[macro_use]
 mod common;
 
-use common::normal;
+use common::{normal, stochastic};
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::linalg::Threads;
@@ -14,7 +14,7 @@ use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::rows::{Rows, SparseRows};
-use liftnet::solver::{InputMap, Silent, batch, stochastic};
+use liftnet::solver::{InputMap, Silent, batch};
 use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2, s};
 use rand::SeedableRng;
@@ -205,7 +205,7 @@ fn maps_are_the_same<T: Real>() {
                 assert!(scales.fold(0.0, f64::max) <= 1e3 * T::epsilon().f64(), "{case}");
                 // Directions of nearly equal variance may turn; lengths of rows in them do not.
                 let lengths = |map: &InputMap<T>, x: Rows<'_, T>| -> Vec<f64> {
-                    let mapped = map.apply(x);
+                    let mapped = map.apply::<T>(x);
                     let mapped = mapped.slice(s![.., ..map.n_components()]);
                     mapped.dot(&mapped.t()).iter().map(|v| v.f64()).collect()
                 };

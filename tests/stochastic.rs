@@ -4,7 +4,7 @@
 #[macro_use]
 mod common;
 
-use common::normal;
+use common::{normal, stochastic};
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::{Error, Result};
 use liftnet::linalg::Threads;
@@ -13,7 +13,7 @@ use liftnet::network::Network;
 use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
-use liftnet::solver::{Control, PassReport, Silent, Solution, Status, stochastic};
+use liftnet::solver::{Control, PassReport, Silent, Solution, Status};
 use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 use std::cell::Cell;

@@ -195,7 +195,8 @@ def test_the_weights_of_the_split_count_in_its_score(noise):
     clf = quick(early_stopping=True, solver="stochastic").fit(X, y, weight)
     parts = train_test_split(X, y, weight, test_size=0.1, stratify=y, random_state=0)
     score = clf.score(parts[1], parts[3], parts[5])
-    assert clf.best_validation_score_ == pytest.approx(score, rel=1e-12)
+    # Weights are taken in the single precision that the solver trains in.
+    assert clf.best_validation_score_ == pytest.approx(score, rel=1e-7)
 
 
 def test_labels_of_any_type(iris):
@@ -217,7 +218,7 @@ def test_loss_is_a_score(noise, solver):
     assert_allclose(
         clf.best_validation_score_,
         -log_loss(y_val, clf.predict_proba(X_val)),
-        rtol=1e-9,
+        rtol=1e-9 if solver == "batch" else 1e-6,
     )
     losses = clf.history_["validation_loss"]
     assert clf.validation_scores_ == [-loss for loss in losses]

@@ -230,7 +230,7 @@ impl<'py> Request<'py> {
             with_standard_targets(&problem, &options, start, held_out, |problem, options, start, held_out| {
                 match options.solver {
                     Solver::Batch => batch(problem, options, start, held_out, control),
-                    _ => stochastic(problem, options, start, held_out, control),
+                    _ => stochastic::<f32, _>(problem, options, start, held_out, control),
                 }
             })
         })?;

@@ -41,10 +41,7 @@ pub struct PyState<'py> {
 }
 
 impl PyState<'_> {
-    fn read<T: Real + Element>(&self) -> PyResult<Stream<T>> {
-        let owned = |name: &str, array: &Bound<'_, PyAny>| {
-            Ok::<Array2<T>, PyErr>(matrix::<T>(name, array)?.as_array().to_owned())
-        };
+    fn read<T: Real + Element>(&self) -> PyResult<Stream<f32, T>> {
         let list = |name: &str, arrays: &[Bound<'_, PyAny>]| {
             arrays.iter().map(|array| owned(name, array)).collect::<PyResult<Vec<_>>>()
         };
@@ -70,10 +67,14 @@ impl PyState<'_> {
     }
 }
 
-fn write<T: Real + Element>(py: Python<'_>, stream: Stream<T>) -> PyResult<Py<PyDict>> {
+fn owned<T: Element + Clone>(name: &str, array: &Bound<'_, PyAny>) -> PyResult<Array2<T>> {
+    Ok(matrix(name, array)?.as_array().to_owned())
+}
+
+fn write<T: Real + Element>(py: Python<'_>, stream: Stream<f32, T>) -> PyResult<Py<PyDict>> {
     let state = PyDict::new(py);
     let list =
-        |arrays: Vec<Array2<T>>| PyList::new(py, arrays.into_iter().map(|array| array.into_pyarray(py)));
+        |arrays: Vec<Array2<f32>>| PyList::new(py, arrays.into_iter().map(|array| array.into_pyarray(py)));
     if let Some(map) = stream.map {
         let MapParts { center, scale, directions } = map.parts();
         state.set_item("center", center.into_pyarray(py))?;

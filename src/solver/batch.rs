@@ -65,12 +65,13 @@ pub fn batch<T: Real>(
     control: &mut (impl Control<T> + ?Sized),
 ) -> Result<Solution<T>> {
     let clock = Instant::now();
-    check_memory(problem, options)?;
+    check_memory::<T, T>(problem, options)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
     let (map, layers) = start(problem, options, network, &mut rng)?;
     let inputs = map.apply(problem.x());
     let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
-    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options));
+    let held = validation.map(|held| (map.apply(held.x()), held.supervision()));
+    let held_out = held.as_ref().map(|(inputs, supervision)| HeldOut::new(inputs, supervision, options));
     let noise = InputNoise::new(&map, options);
     let mut forward = Batch::new(&layers, options).with_noise(noise.clone());
     let growth = if network.is_none() { options.max_iter / 2 } else { 0 };
@@ -135,7 +136,7 @@ pub fn batch<T: Real>(
     let (mut layers, mut activations) = (descent.layers, descent.lifted.activations);
     progress.restore_best(&mut layers, &mut activations);
     let held_out = held_out.as_ref().filter(|_| options.early_stopping).map(HeldOut::data);
-    let ending = Ending { status, running: None, held_out, memory: spare_memory(problem, options) };
+    let ending = Ending { status, running: None, held_out, memory: spare_memory::<T, T>(problem, options) };
     let end = keep_below_constant(&mut layers, &activations, data, options, &ending)?;
     if let Some((loss, score)) = end.filter(|_| held_out.is_none()) {
         // The record of the last sweep tells of the network itself.

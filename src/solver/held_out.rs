@@ -4,16 +4,18 @@ use super::control::Control;
 use super::layers::Layer;
 use super::pass::{Batch, Data, Totals};
 use crate::error::Result;
+use crate::loss::Targets;
 use crate::network::Network;
-use crate::problem::Problem;
+use crate::problem::Supervision;
 use crate::real::Real;
 use crate::spec::{Merit, Options};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 
 /// A validation set, and all its rows.
-pub(super) struct HeldOut<'a, 'p, T> {
-    problem: &'a Problem<'p, T>,
-    inputs: Array2<T>,
+pub(super) struct HeldOut<'a, C> {
+    inputs: &'a Array2<C>,
+    targets: Targets<'a, C>,
+    weights: Option<ArrayView1<'a, C>>,
     rows: Vec<usize>,
     merit: Merit,
     /// Whether evaluations meet the noise of the fit.
@@ -28,18 +30,24 @@ pub(super) struct Verdict {
     pub score: f64,
 }
 
-impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
-    pub fn new(problem: &'a Problem<'p, T>, inputs: Array2<T>, options: &Options) -> Self {
-        let rows = (0..problem.n_samples()).collect();
-        Self { problem, inputs, rows, merit: options.merit, noisy: options.robust }
+impl<'a, C: Real> HeldOut<'a, C> {
+    pub fn new(inputs: &'a Array2<C>, supervision: &'a Supervision<'_, C>, options: &Options) -> Self {
+        Self {
+            rows: (0..inputs.nrows()).collect(),
+            inputs,
+            targets: supervision.targets(),
+            weights: supervision.weights(),
+            merit: options.merit,
+            noisy: options.robust,
+        }
     }
 
     /// Of the network that these layers are, which `network` makes; `None` when the caller has no
     /// score of it.
-    pub fn judge(
+    pub fn judge<T: Real>(
         &self,
-        batch: &mut Batch<T>,
-        layers: &[Layer<T>],
+        batch: &mut Batch<C>,
+        layers: &[Layer<C>],
         network: impl FnOnce() -> Result<Network<T>>,
         control: &mut (impl Control<T> + ?Sized),
     ) -> Result<Option<Verdict>> {
@@ -60,7 +68,7 @@ impl<'a, 'p, T: Real> HeldOut<'a, 'p, T> {
         Ok(Some(Verdict { loss, score }))
     }
 
-    pub fn data(&self) -> Data<'_, 'p, T> {
-        Data { inputs: &self.inputs, targets: self.problem.targets(), weights: self.problem.weights() }
+    pub fn data(&self) -> Data<'_, 'a, C> {
+        Data { inputs: self.inputs, targets: &self.targets, weights: self.weights }
     }
 }

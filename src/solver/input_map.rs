@@ -195,8 +195,8 @@ impl<T: Real> InputMap<T> {
         Some(metric)
     }
 
-    /// x̃ with a trailing column of ones, `(n_samples, k + 1)`.
-    pub fn apply<'x>(&self, x: impl Into<Rows<'x, T>>) -> Array2<T> {
+    /// x̃ with a trailing column of ones, `(n_samples, k + 1)`, rounded to C.
+    pub fn apply<'x, C: Real>(&self, x: impl Into<Rows<'x, T>>) -> Array2<C> {
         let (x, k) = (x.into(), self.n_components());
         let mut mapped = Array2::ones((x.nrows(), k + 1));
         if let (Rows::Sparse(x), Directions::Spectral { forward, .. }) = (x, &self.directions) {
@@ -205,16 +205,20 @@ impl<T: Real> InputMap<T> {
         }
         let standard = Standard { x: x.reborrow(), center: self.center.view(), scale: self.scale.view() };
         mapped.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter().enumerate().for_each_init(
-            || Array2::zeros((ROWS, x.ncols())),
-            |buffer, (chunk, mut out)| {
+            || (Array2::zeros((ROWS, x.ncols())), Array2::zeros((ROWS, k))),
+            |(buffer, image), (chunk, mut out)| {
                 let rows = out.nrows();
                 let start = chunk * ROWS;
                 let block = standard.rows(start..start + rows, None, buffer);
-                let mut out = out.slice_mut(s![.., ..k]);
+                let mut round = |values: ArrayView2<'_, T>| {
+                    out.slice_mut(s![.., ..k]).zip_mut_with(&values, |out, &v| *out = C::of(v.f64()));
+                };
                 match &self.directions {
-                    Directions::Features => out.assign(&block),
+                    Directions::Features => round(block),
                     Directions::Spectral { forward, .. } => {
-                        product(T::one(), block, forward.view(), T::zero(), out, Threads::One);
+                        let mut image = image.slice_mut(s![..rows, ..]);
+                        product(T::one(), block, forward.view(), T::zero(), image.view_mut(), Threads::One);
+                        round(image.view());
                     }
                 }
             },
@@ -223,11 +227,11 @@ impl<T: Real> InputMap<T> {
     }
 
     /// Of what the rows hold: Mᵀ S x, moved by −Mᵀ S μ.
-    fn apply_sparse(
+    fn apply_sparse<C: Real>(
         &self,
         x: SparseRows<'_, T>,
         forward: ArrayView2<'_, T>,
-        mut mapped: ArrayViewMut2<'_, T>,
+        mut mapped: ArrayViewMut2<'_, C>,
     ) {
         let k = forward.ncols();
         let mut scaled = forward.to_owned();
@@ -237,13 +241,13 @@ impl<T: Real> InputMap<T> {
             base.iter_mut().zip(row).for_each(|(base, &v)| *base -= center.f64() * v.f64());
         }
         let base: Vec<T> = base.into_iter().map(T::of).collect();
-        mapped.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter().enumerate().for_each(
-            |(chunk, mut out)| {
+        mapped.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter().enumerate().for_each_init(
+            || base.clone(),
+            |image, (chunk, mut out)| {
                 for (i, mut out) in out.rows_mut().into_iter().enumerate() {
-                    if let Some(out) = out.as_slice_mut() {
-                        out[..k].copy_from_slice(&base);
-                        add_combination(x.entries(chunk * ROWS + i), scaled.view(), &mut out[..k]);
-                    }
+                    image.copy_from_slice(&base);
+                    add_combination(x.entries(chunk * ROWS + i), scaled.view(), image);
+                    out.iter_mut().zip(image.iter()).for_each(|(out, v)| *out = C::of(v.f64()));
                 }
             },
         );

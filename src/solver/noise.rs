@@ -22,7 +22,7 @@ use super::layers::Layer;
 use super::pass::{Batch, Data};
 use crate::activation::{ActivationKind, Tie};
 use crate::linalg::{Threads, product};
-use crate::real::Real;
+use crate::real::{Real, cast};
 use crate::spec::Options;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
@@ -36,8 +36,9 @@ pub(super) struct InputNoise<T> {
 
 impl<T: Real> InputNoise<T> {
     /// The ball of the options in the coordinates of `map`; `None` where its radius is 0.
-    pub fn new(map: &InputMap<T>, options: &Options) -> Option<Self> {
-        (options.input_noise > 0.0).then(|| Self::with_metric(options.input_noise, map.noise_metric()))
+    pub fn new<D: Real>(map: &InputMap<D>, options: &Options) -> Option<Self> {
+        let metric = || map.noise_metric().as_ref().map(cast);
+        (options.input_noise > 0.0).then(|| Self::with_metric(options.input_noise, metric()))
     }
 
     /// With N given.

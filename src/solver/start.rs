@@ -7,10 +7,11 @@ use super::sampled_weights::sampled_weights;
 use crate::activation::ActivationKind;
 use crate::error::{Error, Result};
 use crate::network::Network;
+use crate::penalty::Penalty;
 use crate::problem::Problem;
-use crate::real::Real;
+use crate::real::{Real, cast};
 use crate::spec::{NARROW, Options, Solver};
-use ndarray::{Array2, s};
+use ndarray::{Array1, Array2, Zip, s};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
@@ -27,16 +28,17 @@ fn sampled_length(n_features: usize) -> f64 {
 ///
 /// Hidden weights are drawn for centred, scaled inputs, those of the first layer of the stochastic
 /// solver from differences of samples (`sampled_weights.rs`); output weights are 0, so that training starts
-/// from the constant prediction.
+/// from the constant prediction. The map is fitted in the precision of the data, T, weights are trained in C.
 ///
 /// # Errors
-/// [`Error::Shape`] when the network does not fit the problem.
-pub(super) fn start<T: Real>(
+/// [`Error::Shape`] when the network does not fit the problem, [`Error::NonFinite`] when it leaves the
+/// range of C.
+pub(super) fn start<C: Real, T: Real>(
     problem: &Problem<'_, T>,
     options: &Options,
     network: Option<&Network<T>>,
     rng: &mut Xoshiro256PlusPlus,
-) -> Result<(InputMap<T>, Vec<Layer<T>>)> {
+) -> Result<(InputMap<T>, Vec<Layer<C>>)> {
     let (mut map, metric) = if options.penalties[0].is_elementwise() {
         let (map, gram, damping) = InputMap::fit_features(problem, options, rng);
         (map, Some((gram, damping)))
@@ -47,7 +49,7 @@ pub(super) fn start<T: Real>(
         None => random_weights_of_all(problem, options, &map, rng),
         Some(network) => given_weights(network, problem, options, &mut map, rng)?,
     };
-    let mut layers = assemble(weights, options, &map, metric.as_ref())?;
+    let mut layers = assemble(in_precision(&weights)?, options, &map, metric.as_ref())?;
     for layer in &mut layers {
         // The batch solver, whose objective never rises, keeps to one problem.
         if network.is_none() && options.solver != Solver::Batch {
@@ -58,17 +60,39 @@ pub(super) fn start<T: Real>(
     Ok((map, layers))
 }
 
+/// Weights in the precision that they are trained in.
+///
+/// # Errors
+/// [`Error::NonFinite`] when they leave its range.
+pub(super) fn in_precision<C: Real, T: Real>(weights: &[Array2<T>]) -> Result<Vec<Array2<C>>> {
+    let cast = |(l, weights): (usize, &Array2<T>)| {
+        let narrow: Array2<C> = cast(weights);
+        match weights.iter().zip(&narrow).find(|(_, narrow)| !narrow.is_finite()) {
+            Some((value, _)) => Err(Error::NonFinite {
+                argument: format!(
+                    "coefs[{l}] or intercepts[{l}], for standardised inputs and in single precision"
+                ),
+                index: vec![],
+                value: value.f64(),
+            }),
+            None => Ok(narrow),
+        }
+    };
+    weights.iter().enumerate().map(cast).collect()
+}
+
 /// Layers of given weights with the penalties of the options; `metric` is G and damping of a first layer
 /// that keeps to single features.
-pub(super) fn assemble<T: Real>(
-    weights: Vec<Array2<T>>,
+pub(super) fn assemble<C: Real, T: Real>(
+    weights: Vec<Array2<C>>,
     options: &Options,
     map: &InputMap<T>,
     metric: Option<&(Array2<f64>, f64)>,
-) -> Result<Vec<Layer<T>>> {
+) -> Result<Vec<Layer<C>>> {
     let mut layers = Vec::with_capacity(weights.len());
+    let scale: Option<Array1<C>> = metric.map(|_| cast(&map.scale()));
     for (l, (weights, kind)) in weights.into_iter().zip(&options.penalties).enumerate() {
-        let rows = (l == 0 && metric.is_some()).then(|| map.scale());
+        let rows = scale.as_ref().filter(|_| l == 0).map(|scale| scale.view());
         let columns = if l + 1 == options.penalties.len() { options.output_gains.as_deref() } else { None };
         let penalty = kind.make(rows, columns);
         let mut layer = Layer::new(weights).with_penalty(penalty, options.ridge);
@@ -181,8 +205,8 @@ fn check<T: Real>(network: &Network<T>, problem: &Problem<'_, T>, options: &Opti
 ///
 /// # Errors
 /// As [`fold`].
-pub(super) fn finish<T: Real>(
-    layers: &[Layer<T>],
+pub(super) fn finish<C: Real, T: Real>(
+    layers: &[Layer<C>],
     activations: &[ActivationKind],
     map: &InputMap<T>,
     options: &Options,
@@ -211,32 +235,58 @@ pub(super) fn in_target_units<T: Real>(mut network: Network<T>, options: &Option
     Ok(network)
 }
 
+/// Moves weights into a set of single weights, and onto its bounds those that are as near to these as the
+/// rounding of earlier steps.
+fn settle_on_bounds<T: Real>(set: &mut dyn Penalty<T>, weights: &mut Array2<T>, rounding: f64) -> Result<()> {
+    set.prox(1.0, weights.view_mut())?;
+    for factor in [1.0 + rounding, 1.0 - rounding] {
+        let tried = weights.mapv(|w| w * T::of(factor));
+        let mut kept = tried.clone();
+        set.prox(1.0, kept.view_mut())?;
+        Zip::from(&mut *weights).and(&tried).and(&kept).for_each(|w, &tried, &kept| {
+            if kept != tried {
+                *w = kept;
+            }
+        });
+    }
+    Ok(())
+}
+
 /// The network for raw inputs, which keeps the constraints on single weights to the last bit.
 ///
 /// # Errors
 /// [`Error::Factorisation`] when LAPACK fails in a projection.
-pub(super) fn fold<T: Real>(
-    layers: &[Layer<T>],
+pub(super) fn fold<C: Real, T: Real>(
+    layers: &[Layer<C>],
     activations: &[ActivationKind],
     map: &InputMap<T>,
     options: &Options,
 ) -> Result<Network<T>> {
     let mut coefs = Vec::with_capacity(layers.len());
     let mut intercepts = Vec::with_capacity(layers.len());
+    // What training kept to in a lower precision holds only up to the rounding of that.
+    let rounded = T::epsilon().f64() < C::epsilon().f64();
     for (l, layer) in layers.iter().enumerate() {
-        let rows = layer.weights.nrows() - 1;
-        let (coef, intercept) = match l {
-            0 => {
-                let mut coef = map.fold_coef(layer.weights.view());
-                let columns = if layers.len() == 1 { options.output_gains.as_deref() } else { None };
-                let penalty = options.penalties[0].make::<T>(None, columns);
-                if let Some(mut set) = penalty.filter(|p| p.is_constraint() && p.is_elementwise()) {
-                    set.prox(1.0, coef.view_mut())?;
-                }
-                let intercept = map.fold_intercept(layer.weights.view(), coef.view());
-                (coef, intercept)
-            }
-            _ => (layer.weights.slice(s![..rows, ..]).to_owned(), layer.weights.row(rows).to_owned()),
+        let mut weights: Array2<T> = cast(&layer.weights);
+        let rows = weights.nrows() - 1;
+        let columns = if l + 1 == layers.len() { options.output_gains.as_deref() } else { None };
+        let mut set = options.penalties[l].make::<T>(None, columns).filter(|set| set.is_constraint());
+        let elementwise = set.as_ref().is_some_and(|set| set.is_elementwise());
+        if let Some(set) = set.as_mut().filter(|_| rounded && !elementwise) {
+            set.prox(1.0, weights.slice_mut(s![..rows, ..]))?;
+        }
+        let mut coef = match l {
+            0 => map.fold_coef(weights.view()),
+            _ => weights.slice(s![..rows, ..]).to_owned(),
+        };
+        match set.filter(|_| elementwise) {
+            Some(mut set) if rounded => settle_on_bounds(&mut *set, &mut coef, 4.0 * C::epsilon().f64())?,
+            Some(mut set) if l == 0 => drop(set.prox(1.0, coef.view_mut())?),
+            _ => {}
+        }
+        let intercept = match l {
+            0 => map.fold_intercept(weights.view(), coef.view()),
+            _ => weights.row(rows).to_owned(),
         };
         coefs.push(coef);
         intercepts.push(intercept);

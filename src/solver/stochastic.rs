@@ -75,6 +75,9 @@ pub struct Solution<T> {
 
 /// Trains a network on `problem`, from `network` or from random weights.
 ///
+/// Inputs are standardised and mapped, and targets were, in the precision of the data, T; training itself
+/// computes in C. Steps that batches make noisy gain nothing from a precision beyond the single one.
+///
 /// With `validation` and early stopping, the weights of the pass with the best score on it are kept.
 /// With a limit of time, the rate falls to 0 by its end. Runs on the
 /// threads of the current rayon pool; the same seed gives the same bits for every number of them.
@@ -83,7 +86,7 @@ pub struct Solution<T> {
 /// [`Error::Memory`](crate::error::Error::Memory), [`Error::Shape`](crate::error::Error::Shape)
 /// for a start that does not fit, [`Error::Factorisation`](crate::error::Error::Factorisation),
 /// [`Error::Diverged`](crate::error::Error::Diverged).
-pub fn stochastic<T: Real>(
+pub fn stochastic<C: Real, T: Real>(
     problem: &Problem<'_, T>,
     options: &Options,
     network: Option<&Network<T>>,
@@ -91,13 +94,14 @@ pub fn stochastic<T: Real>(
     control: &mut (impl Control<T> + ?Sized),
 ) -> Result<Solution<T>> {
     let clock = Instant::now();
-    check_memory(problem, options)?;
+    check_memory::<C, T>(problem, options)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
     let from_scratch = network.is_none();
-    let (map, mut layers) = start(problem, options, network, &mut rng)?;
-    let inputs = map.apply(problem.x());
-    let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
-    let held_out = validation.map(|held_out| HeldOut::new(held_out, map.apply(held_out.x()), options));
+    let (map, mut layers) = start::<C, T>(problem, options, network, &mut rng)?;
+    let (inputs, supervision) = (map.apply(problem.x()), problem.supervision());
+    let data = Data { inputs: &inputs, targets: &supervision.targets(), weights: supervision.weights() };
+    let held = validation.map(|held| (map.apply(held.x()), held.supervision()));
+    let held_out = held.as_ref().map(|(inputs, supervision)| HeldOut::new(inputs, supervision, options));
     let noise = InputNoise::new(&map, options);
     let mut batch = Batch::new(&layers, options).with_noise(noise.clone()).with_dropout(
         &layers,
@@ -173,7 +177,7 @@ pub fn stochastic<T: Real>(
         }
         let single = options.max_iter == 1 && totals.rows == order.len();
         if single && from_scratch && !(options.robust || batch.thins() || schedule.is_cut_short()) {
-            settle(&mut layers, &batch.activations, data, options, spare_memory(problem, options))?;
+            settle(&mut layers, &batch.activations, data, options, spare_memory::<C, T>(problem, options))?;
         }
         let mut loss = totals.mean_loss();
         for layer in &mut layers {
@@ -189,7 +193,7 @@ pub fn stochastic<T: Real>(
         // Scored, and kept, as the run would leave it.
         let ends = ends.as_deref();
         let kinds = batch.activations.kinds().to_vec();
-        let network = |layers: &[Layer<T>]| finish(ends.unwrap_or(layers), &kinds, &map, options);
+        let network = |layers: &[Layer<C>]| finish(ends.unwrap_or(layers), &kinds, &map, options);
         let mut held = None;
         if let Some(held_out) = &held_out {
             let made = || network(&layers);
@@ -254,7 +258,7 @@ pub fn stochastic<T: Real>(
         status,
         running: progress.loss_curve.last().copied().filter(|_| ended),
         held_out,
-        memory: spare_memory(problem, options),
+        memory: spare_memory::<C, T>(problem, options),
     };
     keep_below_constant(&mut layers, &batch.activations, data, options, &ending)?;
     Ok(Solution {

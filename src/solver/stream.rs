@@ -21,13 +21,13 @@ use super::pass::{Batch, Data, Totals};
 use super::safeguard::Safeguard;
 use super::schedule::Schedule;
 use super::standardisation::FeatureMoments;
-use super::start::{assemble, finish, loses, mapped_weights, random_weights_of_all};
+use super::start::{assemble, finish, in_precision, loses, mapped_weights, random_weights_of_all};
 use super::stochastic::{metric_rows, weight_blocks_at};
 use crate::activation::ActivationKind;
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::problem::Problem;
-use crate::real::Real;
+use crate::real::{Real, cast};
 use crate::spec::Options;
 use ndarray::{Array2, Zip};
 use rand::SeedableRng;
@@ -45,19 +45,19 @@ const MEMORY: usize = 1024;
 /// Steps between refreshes of the metrics, once they are not at 0, 1, 2, 4, ...
 const REFRESH: usize = 64;
 
-/// What a stream has learned.
+/// What a stream has learned of data in T, computing in C.
 #[derive(Debug, Clone)]
-pub struct Stream<T> {
+pub struct Stream<C, T> {
     /// Coordinates of the first layer; `None` before the first chunk.
     pub map: Option<InputMap<T>>,
     /// Weights of each layer in these, `(n_in + 1, n_out)`.
-    pub weights: Vec<Array2<T>>,
+    pub weights: Vec<Array2<C>>,
     /// Their momentum.
-    pub velocities: Vec<Array2<T>>,
+    pub velocities: Vec<Array2<C>>,
     /// Their running means.
-    pub means: Vec<Array2<T>>,
+    pub means: Vec<Array2<C>>,
     /// Running mean Gram matrices of the inputs of all layers but the first.
-    pub grams: Vec<Array2<T>>,
+    pub grams: Vec<Array2<C>>,
     /// Rows that these have seen.
     pub gram_rows: usize,
     /// Activation of each hidden layer; empty before the first chunk.
@@ -80,7 +80,7 @@ pub struct Chunk<T> {
     pub status: Status,
 }
 
-impl<T: Real> Stream<T> {
+impl<C: Real, T: Real> Stream<C, T> {
     /// Before the first chunk.
     pub fn new() -> Self {
         Self {
@@ -100,8 +100,8 @@ impl<T: Real> Stream<T> {
         if let Some(old) = self.map.take() {
             for list in [&mut self.weights, &mut self.velocities, &mut self.means] {
                 if let Some(first) = list.first_mut() {
-                    let (coef, intercept) = old.fold(first.view());
-                    *first = map.unfold(coef.view(), intercept.view());
+                    let (coef, intercept) = old.fold(cast(first).view());
+                    *first = cast(&map.unfold(coef.view(), intercept.view()));
                 }
             }
         }
@@ -109,8 +109,8 @@ impl<T: Real> Stream<T> {
     }
 
     /// Moves the running Gram matrices towards those of so many rows.
-    fn follow_grams(&mut self, grams: Vec<Array2<T>>, rows: usize) {
-        let share = T::of(rows as f64 / (rows + self.gram_rows.min(MEMORY)) as f64);
+    fn follow_grams(&mut self, grams: Vec<Array2<C>>, rows: usize) {
+        let share = C::of(rows as f64 / (rows + self.gram_rows.min(MEMORY)) as f64);
         self.gram_rows = self.gram_rows.saturating_add(rows);
         if self.grams.is_empty() {
             self.grams = grams;
@@ -132,7 +132,7 @@ fn refresh_due(step: usize) -> bool {
     if step < REFRESH { step == 0 || step.is_power_of_two() } else { step.is_multiple_of(REFRESH) }
 }
 
-impl<T: Real> Default for Stream<T> {
+impl<C: Real, T: Real> Default for Stream<C, T> {
     fn default() -> Self {
         Self::new()
     }
@@ -140,19 +140,20 @@ impl<T: Real> Default for Stream<T> {
 
 /// One pass over a chunk. `moments` are those of all data so far, the chunk included; with `refit` the
 /// input map follows them. A stream that has not begun starts from `start`, or from random weights.
+/// Precisions are those of [`stochastic`](super::stochastic::stochastic()).
 ///
 /// # Errors
 /// As [`stochastic`](super::stochastic::stochastic()); the stream is then as it was.
-pub fn stream<T: Real>(
+pub fn stream<C: Real, T: Real>(
     problem: &Problem<'_, T>,
     options: &Options,
     moments: &FeatureMoments<'_>,
     refit: bool,
     start: Option<&Network<T>>,
-    state: &mut Stream<T>,
+    state: &mut Stream<C, T>,
     control: &mut (impl Control<T> + ?Sized),
 ) -> Result<Chunk<T>> {
-    check_memory(problem, options)?;
+    check_memory::<C, T>(problem, options)?;
     let mut next = state.clone();
     // Other batches and masks in every call.
     let seed = options.seed.wrapping_add(next.steps as u64);
@@ -180,10 +181,10 @@ pub fn stream<T: Real>(
     };
     let Some(map) = next.map.clone() else { return Err(Error::Internal("a stream without a map".into())) };
     if next.weights.is_empty() {
-        next.weights = match start {
+        next.weights = in_precision(&match start {
             Some(start) => mapped_weights(start, problem, options, &map)?,
             None => random_weights_of_all(problem, options, &map, &mut rng),
-        };
+        })?;
         next.means.clone_from(&next.weights);
         next.velocities = next.weights.iter().map(|weights| Array2::zeros(weights.raw_dim())).collect();
         next.activations.clone_from(&options.activations);
@@ -201,8 +202,8 @@ pub fn stream<T: Real>(
         layer.project()?;
         layer.set_velocity(velocity);
     }
-    let inputs = map.apply(problem.x());
-    let data = Data { inputs: &inputs, targets: problem.targets(), weights: problem.weights() };
+    let (inputs, supervision) = (map.apply(problem.x()), problem.supervision());
+    let data = Data { inputs: &inputs, targets: &supervision.targets(), weights: supervision.weights() };
     let mut batch = Batch::new(&layers, options).with_noise(InputNoise::new(&map, options)).with_dropout(
         &layers,
         &options.dropout,
@@ -241,7 +242,7 @@ pub fn stream<T: Real>(
         }
         let share = (MEAN_POWER / (next.steps as f64 + MEAN_POWER)).max(LEAST_SHARE);
         for (mean, layer) in next.means.iter_mut().zip(&layers) {
-            follow(mean, &layer.weights, T::of(share));
+            follow(mean, &layer.weights, C::of(share));
         }
         totals = totals.plus(part);
         next.steps += 1;

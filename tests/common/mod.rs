@@ -1,8 +1,13 @@
 //! What several test files use.
 #![allow(dead_code, unused_macros)] // not every file all of it
 
+use liftnet::error::Result;
 use liftnet::loss::LossKind;
+use liftnet::network::Network;
+use liftnet::problem::Problem;
 use liftnet::real::Real;
+use liftnet::solver::{self, Control, Solution};
+use liftnet::spec::Options;
 use ndarray::Array2;
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -22,6 +27,17 @@ macro_rules! for_both {
             }
         }
     )+};
+}
+
+/// The stochastic solver, computing in the precision of the data.
+pub fn stochastic<T: Real>(
+    problem: &Problem<'_, T>,
+    options: &Options,
+    network: Option<&Network<T>>,
+    validation: Option<&Problem<'_, T>>,
+    control: &mut (impl Control<T> + ?Sized),
+) -> Result<Solution<T>> {
+    solver::stochastic::<T, T>(problem, options, network, validation, control)
 }
 
 /// Every loss, those of classes with smoothed labels too.

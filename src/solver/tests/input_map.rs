@@ -89,7 +89,7 @@ fn mapped_inputs_have_the_identity_as_metric<T: Real>() {
         for scaling in [Scaling::None, Scaling::Feature, Scaling::Global] {
             let map = fit(x.view(), weights, |spec| (spec.components, spec.scaling) = (components, scaling));
             let k = map.n_components();
-            let mapped = map.apply(x.view());
+            let mapped = map.apply::<T>(x.view());
             assert_eq!(mapped.dim(), (x.nrows(), k + 1));
             assert!(mapped.column(k).iter().all(|&one| one == T::one()), "trailing ones");
 
@@ -123,9 +123,9 @@ fn leading_directions_hold_the_leading_variance<T: Real>() {
             (spec.components, spec.scaling) = (Components::Count(k), Scaling::None);
         });
         assert_eq!(map.n_components(), k);
-        assert_eq!(map.apply(x.view()).dim(), (500, k + 1));
+        assert_eq!(map.apply::<T>(x.view()).dim(), (500, k + 1));
         // Column i of the mapped data has variance e_i / (e_i + δ).
-        let mapped = covariance(map.apply(x.view()).slice(s![.., ..k]), None);
+        let mapped = covariance(map.apply::<T>(x.view()).slice(s![.., ..k]), None);
         let held: f64 = mapped.diag().iter().map(|v| DAMPING * mean * v / (1.0 - v)).sum();
         let most: f64 = values[..k].iter().sum();
         assert!(held >= 0.999 * most && held <= 1.001 * most, "{k}: {held} of {most}");
@@ -191,13 +191,13 @@ fn folded_weights_take_raw_inputs<T: Real>() {
         for scaling in [Scaling::None, Scaling::Feature, Scaling::Global] {
             let map = fit(x.view(), None, |spec| (spec.components, spec.scaling) = (components, scaling));
             let weights = normal::<T>(map.n_components() + 1, 4, 11);
-            let mapped = map.apply(x.view()).dot(&weights);
+            let mapped = map.apply::<T>(x.view()).dot(&weights);
             let (coef, intercept) = map.fold(weights.view());
             let raw = x.dot(&coef) + &intercept;
             let wrong = distance(raw.view(), mapped.view());
             assert!(wrong <= 500.0 * T::epsilon().f64(), "{components:?}, {scaling:?}: off by {wrong}");
             let columns = x.t().as_standard_layout().to_owned();
-            assert_eq!(map.apply(columns.t()), map.apply(x.view()));
+            assert_eq!(map.apply::<T>(columns.t()), map.apply::<T>(x.view()));
         }
     }
 }
@@ -253,7 +253,7 @@ fn weights_are_repetitions<T: Real>() {
             let choose = |spec: &mut Spec| (spec.components, spec.scaling) = (components, scaling);
             // Signs of eigenvectors are arbitrary: compare products, in which they cancel.
             let products = |map: InputMap<T>| {
-                let mapped = map.apply(x.view());
+                let mapped = map.apply::<T>(x.view());
                 mapped.dot(&mapped.t())
             };
             let weights: Array1<T> = (0..300).map(|i| T::of(if i < 100 { 2.0 } else { 1.0 })).collect();
@@ -280,9 +280,9 @@ fn few_rows_of_many_count<T: Real>() {
     let counting = [17, 4000, 8888];
     let weights: Array1<T> = (0..9000).map(|i| T::of(f64::from(u8::from(counting.contains(&i))))).collect();
     let map = fit(x.view(), Some(weights.view()), |_| {});
-    let mapped = map.apply(x.select(Axis(0), &counting).view());
+    let mapped = map.apply::<T>(x.select(Axis(0), &counting).view());
     let alone = fit(x.select(Axis(0), &counting).view(), None, |_| {});
-    let expected = alone.apply(x.select(Axis(0), &counting).view());
+    let expected = alone.apply::<T>(x.select(Axis(0), &counting).view());
     let wrong = distance(mapped.dot(&mapped.t()).view(), expected.dot(&expected.t()).view());
     assert!(wrong <= 1e3 * T::epsilon().f64(), "off by {wrong}");
 }
@@ -318,7 +318,7 @@ fn constant_features_get_exactly_nothing<T: Real>() {
 /// Features in one unit keep their relative sizes, features in several do not.
 fn scale_is_chosen_by_the_ranges<T: Real>() {
     let chosen = |x: &Array2<T>| {
-        let by = |scaling| fit(x.view(), None, |spec| spec.scaling = scaling).apply(x.view());
+        let by = |scaling| fit(x.view(), None, |spec| spec.scaling = scaling).apply::<T>(x.view());
         let (auto, global, feature) = (by(Scaling::Auto), by(Scaling::Global), by(Scaling::Feature));
         assert!(global != feature);
         if auto == global {
@@ -351,7 +351,7 @@ fn large_means_do_not_cancel<T: Real>() {
     let x = correlated::<T>(300, 5, 0.9);
     let shifted = &x + T::of(shift * 1e2);
     let products = |x: &Array2<T>| {
-        let mapped = fit(x.view(), None, |_| {}).apply(x.view());
+        let mapped = fit(x.view(), None, |_| {}).apply::<T>(x.view());
         mapped.dot(&mapped.t())
     };
     let wrong = distance(products(&shifted).view(), products(&x).view());
@@ -366,7 +366,7 @@ fn maps_have_the_same_bits_in_every_pool<T: Real>() {
         (correlated::<T>(700, 420, 0.99), Components::Share(0.9)),
         (correlated::<T>(60, 2100, 0.999), Components::Count(20)),
     ] {
-        let run = || fit(x.view(), None, |spec| spec.components = components).apply(x.view());
+        let run = || fit(x.view(), None, |spec| spec.components = components).apply::<T>(x.view());
         let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let first = pool(1).install(run);
         for threads in [2, 3] {
@@ -384,5 +384,5 @@ fn folded_map_is_a_linear_network() {
     let (coef, intercept) = map.fold(weights.view());
     let network = Network { coefs: vec![coef], intercepts: vec![intercept], activations: vec![] };
     let logits = network.decision_function(x.view(), Threads::One).unwrap();
-    assert!(distance(logits.view(), map.apply(x.view()).dot(&weights).view()) <= 1e-12);
+    assert!(distance(logits.view(), map.apply::<f64>(x.view()).dot(&weights).view()) <= 1e-12);
 }

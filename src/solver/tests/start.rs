@@ -57,7 +57,8 @@ fn a_start_folds_back_to_itself<T: Real>() {
         sizes.push(3);
         let given = network::<T>(&sizes);
         let options = options(N, D, |spec| spec.hidden_layer_sizes = hidden.clone());
-        let (map, layers) = start(&problem(&x, &labels), &options, Some(&given), &mut rng(3)).unwrap();
+        let (map, layers) =
+            start::<T, T>(&problem(&x, &labels), &options, Some(&given), &mut rng(3)).unwrap();
         let back = fold(&layers, &options.activations, &map, &options).unwrap();
         let tolerance = 2e3 * T::epsilon().f64();
         for l in 0..sizes.len() - 1 {
@@ -77,7 +78,7 @@ fn started<T: Real>(x: &Array2<T>, given: &Network<T>, k: usize) -> (f64, usize)
         (spec.hidden_layer_sizes, spec.components) = (vec![5], Components::Count(k));
         spec.scaling = Scaling::None;
     });
-    let (map, layers) = start(&problem(x, &labels), &options, Some(given), &mut rng(4)).unwrap();
+    let (map, layers) = start::<T, T>(&problem(x, &labels), &options, Some(given), &mut rng(4)).unwrap();
     let logits = |network: &Network<T>| network.decision_function(x.view(), Threads::One).unwrap();
     let wrong = distance(
         logits(&fold(&layers, &options.activations, &map, &options).unwrap()).view(),
@@ -117,12 +118,12 @@ fn a_start_must_fit<T: Real>() {
     let options = options(N, D, |spec| spec.hidden_layer_sizes = vec![5]);
     for sizes in [vec![D, 4, 3], vec![D, 5, 2], vec![D, 3], vec![D, 5, 5, 3], vec![D + 1, 5, 3]] {
         let given = network::<T>(&sizes);
-        let refused = start(&problem(&x, &labels), &options, Some(&given), &mut rng(5));
+        let refused = start::<T, T>(&problem(&x, &labels), &options, Some(&given), &mut rng(5));
         assert!(matches!(refused, Err(Error::Shape { .. })), "{sizes:?}");
     }
     let mut broken = network::<T>(&[D, 5, 3]);
     broken.intercepts[1][0] = T::nan();
-    let refused = start(&problem(&x, &labels), &options, Some(&broken), &mut rng(5));
+    let refused = start::<T, T>(&problem(&x, &labels), &options, Some(&broken), &mut rng(5));
     assert!(matches!(refused, Err(Error::NonFinite { .. })));
 }
 
@@ -135,8 +136,8 @@ fn random_starts_have_the_variance_of_their_activation<T: Real>() {
             (spec.hidden_layer_sizes, spec.activations) = (vec![400, 300], vec![activation]);
             spec.solver = Solver::Batch;
         });
-        let (map, layers) = start(&problem(&x, &labels), &options, None, &mut rng(7)).unwrap();
-        let z = map.apply(x.view()).dot(&layers[0].weights).mapv(T::f64);
+        let (map, layers) = start::<T, T>(&problem(&x, &labels), &options, None, &mut rng(7)).unwrap();
+        let z = map.apply::<T>(x.view()).dot(&layers[0].weights).mapv(T::f64);
         let variance = z.mapv(|v| v * v).mean().unwrap();
         let gain = activation.init_gain();
         assert!((variance / gain - 1.0).abs() <= 0.1, "{activation:?}: variance {variance}");
@@ -162,9 +163,9 @@ fn sampled_starts_are_whitened_differences_of_samples_of_other_targets<T: Real>(
             (spec.hidden_layer_sizes, spec.activations) = (vec![units, 5], vec![activation]);
             (spec.loss, spec.damping, spec.scaling) = (LossKind::SOFTMAX, Some((0.5, 1.0)), Scaling::Global);
         });
-        let (map, layers) = start(&problem, &options, None, &mut rng(8)).unwrap();
+        let (map, layers) = start::<T, T>(&problem, &options, None, &mut rng(8)).unwrap();
         let first = layers[0].weights.mapv(T::f64);
-        let mapped = map.apply(x.view()).mapv(T::f64);
+        let mapped = map.apply::<T>(x.view()).mapv(T::f64);
         let k = map.n_components();
         let mut classes_seen = HashSet::new();
         for unit in first.columns() {
@@ -194,7 +195,7 @@ fn sampled_starts_of_many_features_have_no_intercepts<T: Real>() {
     for (d, zero) in [(NARROW, false), (NARROW + 1, true)] {
         let (x, labels) = (normal::<T>(40, d, 10), Labels::new(LossKind::Squared, 40, 3));
         let options = options(40, d, |spec| spec.hidden_layer_sizes = vec![6]);
-        let (map, layers) = start(&problem(&x, &labels), &options, None, &mut rng(11)).unwrap();
+        let (map, layers) = start::<T, T>(&problem(&x, &labels), &options, None, &mut rng(11)).unwrap();
         let intercepts = layers[0].weights.row(map.n_components());
         assert!(intercepts.iter().all(|&b| (b == T::zero()) == zero), "{d}");
     }
@@ -208,7 +209,7 @@ fn starts_of_samples_that_are_all_alike_are_random<T: Real>() {
     let options = options(20, D, |spec| {
         (spec.hidden_layer_sizes, spec.loss) = (vec![6], LossKind::LOGISTIC);
     });
-    let (_, layers) = start(&problem, &options, None, &mut rng(9)).unwrap();
+    let (_, layers) = start::<T, T>(&problem, &options, None, &mut rng(9)).unwrap();
     for unit in layers[0].weights.slice(s![..D, ..]).mapv(T::f64).columns() {
         let length = 2.0 * ActivationKind::Tanh.init_gain();
         assert!((unit.dot(&unit) / length - 1.0).abs() <= 1e-4);
