@@ -408,7 +408,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs. float32 gives weights in single, everything else in double precision;
+            Inputs. Weights are in single precision for float32, in double for all else;
             the loop of the stochastic solver computes in single precision on both.
             Not copied; do not write to it from another thread meanwhile. Sparse ones
             are read row by row and never made dense as a whole; CSR is best.
