@@ -25,6 +25,7 @@ mod softplus;
 mod stable;
 mod tie;
 
+use crate::linalg::sum_of_pairs;
 use crate::real::Real;
 
 pub use clip::Clip;
@@ -99,7 +100,7 @@ impl<T: Real, A: Elementwise<T>> Activation<T> for Separate<A> {
         z.iter().map(|&z| self.0.conjugate(z).f64()).sum()
     }
     fn divergence(&self, x: &[T], z: &[T]) -> f64 {
-        x.iter().zip(z).map(|(&x, &z)| self.0.divergence(x, z).f64()).sum()
+        sum_of_pairs(x, z, |x, z| self.0.divergence(x, z).f64())
     }
     fn apply(&self, z: &[T], x: &mut [T]) {
         for (x, &z) in x.iter_mut().zip(z) {

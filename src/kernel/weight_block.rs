@@ -10,7 +10,7 @@
 
 use crate::linalg::{Threads, product};
 use crate::real::Real;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, Zip, s};
 use rayon::prelude::*;
 
 /// gradient ← scale · Σ over chunks inputᵀ δ + ridge · W, the intercept unpenalised.
@@ -59,13 +59,10 @@ pub fn sum_parts<'p, T: Real>(
     mut gradient: ArrayViewMut2<'_, T>,
 ) {
     let n_inputs = weights.nrows() - 1;
-    for (i, (mut gradient, weights)) in gradient.rows_mut().into_iter().zip(weights.rows()).enumerate() {
-        let ridge = if i < n_inputs { ridge } else { T::zero() };
-        gradient.zip_mut_with(&weights, |g, &w| *g = ridge * w);
-        for part in parts.clone() {
-            gradient += &part.row(i);
-        }
-    }
+    let (penalised, mut intercept) = gradient.view_mut().split_at(Axis(0), n_inputs);
+    Zip::from(penalised).and(weights.slice(s![..n_inputs, ..])).for_each(|g, &w| *g = ridge * w);
+    intercept.fill(T::zero());
+    parts.for_each(|part| gradient += part);
 }
 
 /// The diagonal that damps the Gram matrix G of a layer's input with trailing ones, `(n_inputs + 1,

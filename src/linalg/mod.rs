@@ -10,9 +10,11 @@ mod product;
 mod singular;
 mod spd;
 mod spectrum;
+mod sums;
 
 pub use cholesky::{Cholesky, axpy, dot, factor_upper, solve_upper, solve_upper_vector};
 pub use product::{Threads, add_upper_gram, mirror, product};
 pub use singular::{filter_singular_values, singular_values};
 pub use spd::{damped_inverse, lower_factor};
 pub use spectrum::{LeadingEigen, leading_eigen, pseudo_inverse, spectral_bound};
+pub use sums::sum_of_pairs;

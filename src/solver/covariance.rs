@@ -100,6 +100,11 @@ impl<'a, T: Real> Covariance<'a, T> {
         self.standard.x.ncols()
     }
 
+    /// Directions that may have any variance, at most.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
     pub fn mean_eigenvalue(&self) -> f64 {
         self.trace / self.standard.x.ncols() as f64
     }

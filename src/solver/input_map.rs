@@ -26,6 +26,8 @@ use rayon::prelude::*;
 const ROWS: usize = 256;
 /// Most directions that are kept of inputs whose Gram matrix is not formed, unless more are asked for.
 const MOST: usize = 1024;
+/// Rank up to which the eigenvectors of all directions with any variance cost next to nothing.
+const RANK_MAX: usize = 512;
 /// Least damping, which keeps the map of data without any variance finite.
 pub(super) const TINY: f64 = 1e-12;
 
@@ -142,7 +144,13 @@ impl<T: Real> InputMap<T> {
             Components::Auto if d > GRAM_MAX => {
                 Some(covariance.share_among(AUTO_SHARE, MOST.min(d / 2), rng)?)
             }
-            Components::Auto => covariance.share(AUTO_SHARE, d / 2, rng)?,
+            Components::Auto => match covariance.share(AUTO_SHARE, d / 2, rng)? {
+                // Beyond the rank there is nothing to learn, only weights that the ridge lets down.
+                None if covariance.rank() < d.min(RANK_MAX) => {
+                    Some((covariance.rank(), covariance.leading(covariance.rank(), rng)?))
+                }
+                found => found,
+            },
             Components::Share(share) => covariance.share(share, d, rng)?,
             Components::Count(k) => Some((k, covariance.leading(more(k), rng)?)),
         };

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::kernel::proximal_weight_block::ProximalBlock;
 use crate::kernel::weight_block::{gradient, majoriser, metric_damping, sum_parts};
-use crate::linalg::{Threads, damped_inverse, product};
+use crate::linalg::{Threads, damped_inverse, product, sum_of_pairs};
 use crate::penalty::Penalty;
 use crate::real::Real;
 use ndarray::{Array2, ArrayView2, s};
@@ -343,18 +343,8 @@ impl<T: Real> Layer<T> {
 /// Numbers that one thread updates at a time.
 const PIECE: usize = 1 << 14;
 
-/// Inner product, with lanes that the compiler can keep in vector registers.
 fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
-    const LANES: usize = 16;
-    let mut sums = [T::zero(); LANES];
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: T = a.remainder().iter().zip(b.remainder()).map(|(&a, &b)| a * b).sum();
-    for (a, b) in a.zip(b) {
-        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    (sums.into_iter().sum::<T>() + tail).f64()
+    sum_of_pairs(a, b, |a, b| a * b).f64()
 }
 
 /// Random hidden weights, `(n_in, n_out)`, of variance gain²/n_in.

@@ -21,17 +21,40 @@ use super::input_map::InputMap;
 use super::layers::Layer;
 use super::pass::{Batch, Data};
 use crate::activation::{ActivationKind, Tie};
-use crate::linalg::{Threads, product};
+use crate::linalg::{Threads, product, sum_of_pairs};
 use crate::real::{Real, cast};
 use crate::spec::Options;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Zip};
 
 /// The ball of the noise in mapped coordinates.
 #[derive(Debug, Clone)]
 pub(super) struct InputNoise<T> {
     radius: f64,
-    /// N, `(k, k)`; `None` for the identity.
-    metric: Option<Array2<T>>,
+    /// N.
+    metric: Metric<T>,
+}
+
+#[derive(Debug, Clone)]
+enum Metric<T> {
+    Identity,
+    /// As eigenvectors of the covariance have it, `(k,)`.
+    Diagonal(Array1<T>),
+    /// `(k, k)`.
+    Full(Array2<T>),
+}
+
+impl<T: Real> Metric<T> {
+    /// What of N is beyond rounding.
+    fn of(n: Array2<T>) -> Self {
+        /// Size beside the diagonal, relative to it, that turns the noise by no more than rounding does.
+        const NEGLIGIBLE: f64 = 1e-5;
+        let diagonal = n.diag().to_owned();
+        let roots = diagonal.mapv(|v| v.f64().sqrt());
+        let diagonal_alone = n
+            .indexed_iter()
+            .all(|((i, j), v)| i == j || v.f64().abs() <= NEGLIGIBLE * roots[i] * roots[j]);
+        if diagonal_alone { Metric::Diagonal(diagonal) } else { Metric::Full(n) }
+    }
 }
 
 impl<T: Real> InputNoise<T> {
@@ -41,9 +64,9 @@ impl<T: Real> InputNoise<T> {
         (options.input_noise > 0.0).then(|| Self::with_metric(options.input_noise, metric()))
     }
 
-    /// With N given.
+    /// With N given, or the identity.
     pub fn with_metric(radius: f64, metric: Option<Array2<T>>) -> Self {
-        Self { radius, metric }
+        Self { radius, metric: metric.map_or(Metric::Identity, Metric::of) }
     }
 
     /// ρ.
@@ -68,14 +91,23 @@ impl<T: Real> InputNoise<T> {
     ) {
         product(T::one(), delta, weights.t(), T::zero(), pulled.view_mut(), Threads::One);
         let moved = match &self.metric {
-            Some(metric) => {
+            Metric::Identity => pulled.view(),
+            Metric::Diagonal(diagonal) => {
+                Zip::from(&mut moved).and(&pulled).and_broadcast(diagonal).for_each(|step, &g, &n| {
+                    *step = n * g;
+                });
+                moved.view()
+            }
+            Metric::Full(metric) => {
                 product(T::one(), pulled.view(), metric.view(), T::zero(), moved.view_mut(), Threads::One);
                 moved.view()
             }
-            None => pulled.view(),
         };
         for ((mut x, g), step) in inputs.rows_mut().into_iter().zip(pulled.rows()).zip(moved.rows()) {
-            let squared: f64 = g.iter().zip(step).map(|(g, step)| g.f64() * step.f64()).sum();
+            let (Some(x), Some(g), Some(step)) = (x.as_slice_mut(), g.as_slice(), step.as_slice()) else {
+                return;
+            };
+            let squared = sum_of_pairs(g, step, |g, step| g.f64() * step.f64());
             let scale = share * self.radius / squared.sqrt();
             if scale.is_finite() {
                 x.iter_mut().zip(step).for_each(|(x, &step)| *x += T::of(scale * step.f64()));

@@ -5,7 +5,7 @@ use super::layers::Layer;
 use super::pass::Data;
 use crate::activation::{Activation, Learnable, Moments, Tie};
 use crate::kernel::activation_block::bregman_step;
-use crate::linalg::{Threads, add_upper_gram, product};
+use crate::linalg::{Threads, add_upper_gram, product, sum_of_pairs};
 use crate::loss::Loss;
 use crate::real::Real;
 use ndarray::{Array2, ArrayView2, s};
@@ -436,5 +436,5 @@ fn each_row<T: Real, S: ndarray::Data<Elem = T>>(
 }
 
 fn squared_distance<T: Real>(a: &[T], b: &[T]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| (a - b) * (a - b)).sum::<T>().f64()
+    sum_of_pairs(a, b, |a, b| (a - b) * (a - b)).f64()
 }
