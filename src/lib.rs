@@ -57,6 +57,7 @@
 pub mod activation;
 pub mod error;
 pub mod kernel;
+pub mod lanes;
 pub mod linalg;
 pub mod loss;
 pub mod network;

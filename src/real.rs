@@ -1,10 +1,11 @@
 //! The one float abstraction: everything numerical is generic over [`Real`].
 
-use ndarray::{Array, ArrayBase, Data, Dimension, NdFloat};
+use crate::lanes::Lanes;
+use ndarray::{Array, ArrayBase, Data, Dimension};
 use num_traits::FromPrimitive;
 
 /// `f32` or `f64`.
-pub trait Real: NdFloat + FromPrimitive + Default + std::iter::Sum {
+pub trait Real: Lanes + FromPrimitive + Default + std::iter::Sum {
     /// The nearest value of this type.
     fn of(value: f64) -> Self;
     /// The same value in double precision.

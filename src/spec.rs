@@ -16,7 +16,7 @@
 //! | `damping` | see [`auto_damping`] | relative to the mean eigenvalue of each layer's Gram matrix |
 //! | `dropout` | 0 | better for some data, worse for others (`benchmarks/regularisation.py`) |
 //! | `input_noise` | see [`auto_input_noise`]; none in the batch solver, for runs of fewer than 5 passes and for inputs that are not scaled | in deviations of the inputs; a little makes classifiers of images better (`docs/defaults.md`). It acts in the second half of the run; a given radius grows over the first, since random hidden units carry more noise than signal |
-//! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance | fewer products and better generalisation |
+//! | `n_components` | all of up to 128 features, else the leading ones with 95 % of the variance, at most 1,024 of more than 2,048 features | fewer products and better generalisation |
 
 use crate::activation::{ActivationKind, Divergence, learnable_names};
 use crate::error::{Error, Result};

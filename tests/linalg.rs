@@ -18,6 +18,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 for_both!(
     products_of_degenerate_shapes,
     product_overwrites_without_beta,
+    products_with_few_columns,
     upper_gram_and_mirror_make_the_gram,
     damped_inverse_inverts,
     damped_inverse_refuses_what_has_none,
@@ -140,6 +141,27 @@ fn products_of_degenerate_shapes<T: Real>() {
             let mut c = Array2::from_elem((3, 2), T::of(4.0));
             product(T::one(), a.view(), b.view(), T::of(beta), c.view_mut(), threads);
             assert_eq!(c, Array2::from_elem((3, 2), T::of(4.0 * beta)), "β = {beta}");
+        }
+    }
+}
+
+/// A path of its own: A in place by rows or by columns, C in row order.
+fn products_with_few_columns<T: Real>() {
+    for n in 1..=18 {
+        for (m, k) in [(7, 5), (8, 33), (9, 1), (19, 70), (32, 0), (301, 40)] {
+            let (a, b) = (normal::<T>(m, k, 1), normal::<T>(k, n, 2));
+            let by_columns = a.t().as_standard_layout().to_owned();
+            let expected = naive(a.view(), b.view()) * 0.5;
+            for a in [a.view(), by_columns.t()] {
+                let mut c = Array2::from_elem((m, n), T::nan());
+                product(T::of(0.5), a, b.view(), T::zero(), c.view_mut(), Threads::One);
+                let wrong = distance(c.view(), expected.view());
+                assert!(wrong <= 1e2 * T::epsilon().f64(), "{m} x {n} x {k}: off by {wrong}");
+                c.fill(T::of(3.0));
+                product(T::of(0.5), a, b.view(), T::of(2.0), c.view_mut(), Threads::All);
+                let wrong = distance(c.view(), (&expected + 6.0).view());
+                assert!(wrong <= 1e2 * T::epsilon().f64(), "{m} x {n} x {k}: off by {wrong} from 6");
+            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Products, factors and spectra; the only importer of `gemm` and of `ndarray_linalg`.
 //!
-//! Products and the factors of [`Cholesky`] run in the caller's precision. What LAPACK does is
-//! small and runs on one thread, in double precision whatever the caller's, which keeps its bounds
-//! inside this module.
+//! Products of few columns are our own (`narrow.rs`), all others `gemm`'s. They and the factors of
+//! [`Cholesky`] run in the caller's precision. What LAPACK does is small and runs on one thread, in
+//! double precision whatever the caller's, which keeps its bounds inside this module.
 
 mod cholesky;
 mod lapack;
+mod narrow;
 mod product;
 mod singular;
 mod spd;

@@ -1,5 +1,6 @@
 //! Matrix products.
 
+use super::narrow::narrow_product;
 use crate::real::Real;
 use gemm::Parallelism;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
@@ -27,6 +28,9 @@ pub fn product<T: Real>(
 ) {
     let ((m, k), n) = (a.dim(), b.ncols());
     assert_eq!((k, (m, n)), (b.nrows(), c.dim()), "shapes of a product");
+    if narrow_product(alpha, a, b, beta, &mut c) {
+        return;
+    }
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::All => Parallelism::Rayon(0),

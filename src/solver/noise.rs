@@ -50,9 +50,8 @@ impl<T: Real> Metric<T> {
         const NEGLIGIBLE: f64 = 1e-5;
         let diagonal = n.diag().to_owned();
         let roots = diagonal.mapv(|v| v.f64().sqrt());
-        let diagonal_alone = n
-            .indexed_iter()
-            .all(|((i, j), v)| i == j || v.f64().abs() <= NEGLIGIBLE * roots[i] * roots[j]);
+        let diagonal_alone =
+            n.indexed_iter().all(|((i, j), v)| i == j || v.f64().abs() <= NEGLIGIBLE * roots[i] * roots[j]);
         if diagonal_alone { Metric::Diagonal(diagonal) } else { Metric::Full(n) }
     }
 }
