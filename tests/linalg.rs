@@ -152,11 +152,14 @@ fn products_with_few_columns<T: Real>() {
             let (a, b) = (normal::<T>(m, k, 1), normal::<T>(k, n, 2));
             let by_columns = a.t().as_standard_layout().to_owned();
             let expected = naive(a.view(), b.view()) * 0.5;
-            for a in [a.view(), by_columns.t()] {
+            let spread = Array2::from_shape_fn((2 * m, 3 * k), |(i, p)| a[[m - 1 - i / 2, p / 3]]);
+            let mut first = None;
+            for a in [a.view(), by_columns.t(), spread.slice(s![..;-2, ..;3])] {
                 let mut c = Array2::from_elem((m, n), T::nan());
                 product(T::of(0.5), a, b.view(), T::zero(), c.view_mut(), Threads::One);
                 let wrong = distance(c.view(), expected.view());
                 assert!(wrong <= 1e2 * T::epsilon().f64(), "{m} x {n} x {k}: off by {wrong}");
+                assert_eq!(first.get_or_insert(c.clone()), &c, "{m} x {n} x {k}: other bits by layout");
                 c.fill(T::of(3.0));
                 product(T::of(0.5), a, b.view(), T::of(2.0), c.view_mut(), Threads::All);
                 let wrong = distance(c.view(), (&expected + 6.0).view());

@@ -31,8 +31,7 @@ pub(super) fn narrow_product<T: Lanes>(
     if !(2..=MOST).contains(&n) || m < LEAST_ROWS || a.len() > MOST_OF_A {
         return false;
     }
-    let a = Strided::new(a);
-    let (Some(a), Some(b), Some(c)) = (a, b.to_slice(), c.as_slice_mut()) else { return false };
+    let (a, Some(b), Some(c)) = (Strided::new(a), b.to_slice(), c.as_slice_mut()) else { return false };
     // What calls `dispatch` is compiled for any processor, what it calls for this one.
     T::with_scratch(a.shape.1 * MOST, |padded| {
         Arch::new().dispatch(Narrow { alpha, a, b, padded, beta, c, n })
@@ -49,11 +48,9 @@ struct Strided<'a, T> {
 }
 
 impl<'a, T> Strided<'a, T> {
-    /// `None` where neither rows nor columns are contiguous.
-    fn new(a: ArrayView2<'a, T>) -> Option<Self> {
+    fn new(a: ArrayView2<'a, T>) -> Self {
         let strides = (a.strides()[0], a.strides()[1]);
-        let contiguous = strides.0 == 1 || strides.1 == 1;
-        contiguous.then_some(Self { first: a.as_ptr(), shape: a.dim(), strides, borrowed: PhantomData })
+        Self { first: a.as_ptr(), shape: a.dim(), strides, borrowed: PhantomData }
     }
 }
 
@@ -141,7 +138,7 @@ impl<T: Lanes> Strided<'_, T> {
                 let rows: [_; R] = from_fn(|r| black_box(first.offset(r as isize * self.strides.0)));
                 for (p, b) in b.iter().enumerate() {
                     for (row, sums) in rows.iter().zip(&mut sums) {
-                        add_multiple(simd, sums, *row.add(p), b);
+                        add_multiple(simd, sums, *row.offset(p as isize * self.strides.1), b);
                     }
                 }
             }
