@@ -159,7 +159,9 @@ fn products_with_few_columns<T: Real>() {
                 product(T::of(0.5), a, b.view(), T::zero(), c.view_mut(), Threads::One);
                 let wrong = distance(c.view(), expected.view());
                 assert!(wrong <= 1e2 * T::epsilon().f64(), "{m} x {n} x {k}: off by {wrong}");
-                assert_eq!(first.get_or_insert(c.clone()), &c, "{m} x {n} x {k}: other bits by layout");
+                if (2..=16).contains(&n) && m >= 8 {
+                    assert_eq!(first.get_or_insert(c.clone()), &c, "{m} x {n} x {k}: other bits by layout");
+                }
                 c.fill(T::of(3.0));
                 product(T::of(0.5), a, b.view(), T::of(2.0), c.view_mut(), Threads::All);
                 let wrong = distance(c.view(), (&expected + 6.0).view());
