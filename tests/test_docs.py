@@ -12,7 +12,7 @@ import pytest
 from numpydoc.docscrape import ClassDoc
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from liftnet import _core
+from liftnet import LiftedMLPClassifier, LiftedMLPRegressor, _core
 
 plt = pytest.importorskip("matplotlib.pyplot")
 pytest.importorskip("torch")
@@ -101,6 +101,14 @@ def test_migration_has_every_row(peer):
     methods = [name for name in methods if inspect.isfunction(getattr(peer, name))]
     assert "partial_fit" in methods
     assert set(methods) <= set(rows("migration.md", "Methods"))
+
+
+@pytest.mark.parametrize("kind", [LiftedMLPClassifier, LiftedMLPRegressor])
+def test_migration_names_every_parameter(kind):
+    page = (DOCS / "migration.md").read_text(encoding="utf-8")
+    section = page.split("## Parameters\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert set(inspect.signature(kind).parameters) <= named
 
 
 def test_migration_has_no_row_of_what_is_not_there():

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, log_expit
+from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss
@@ -112,6 +113,22 @@ def test_containers(labelled, container):
     model, other = quick().fit(X, Y), quick().fit(X, container(Y))
     assert_array_equal(model.coefs_[0], other.coefs_[0])
     assert model.score(X, container(Y)) == model.score(X, Y)
+
+
+@pytest.mark.parametrize("kind", [scipy.sparse.csc_matrix, scipy.sparse.coo_array])
+def test_sparse_labels_are_predicted_for_sparse_ones(labelled, kind, tmp_path):
+    X, Y = labelled
+    dense, model = quick().fit(X, Y), quick().fit(X, kind(Y))
+    model.save(tmp_path / "model.safetensors")
+    for sparse in (model, liftnet.load(tmp_path / "model.safetensors"), clone(model)):
+        if not hasattr(sparse, "coefs_"):
+            sparse.fit(X, kind(Y))
+        labels = sparse.predict(X)
+        assert labels.format == "csr"
+        assert scipy.sparse.isspmatrix(labels) == scipy.sparse.isspmatrix(kind(Y))
+        assert_array_equal(labels.toarray(), dense.predict(X))
+        assert f1_score(Y, labels, average="micro") > 0.8
+    assert isinstance(model.fit(X, Y).predict(X), np.ndarray)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

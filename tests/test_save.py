@@ -509,6 +509,7 @@ BAD = {
     "precisions": (array("coefs_.1", np.ones((5, 4), "f")), "has the type float32, c"),
     "NaN weights": (array("coefs_.1", NAN), "coefs_.1 holds NaN or infinity"),
     "infinite weights": (array("intercepts_.1", LARGE), "intercepts_.1 holds NaN or"),
+    "sparse labels": (attribute("_sparse_labels", ["array"]), "cannot be in a sparse"),
     "unknown array": (array("evil", [1.0]), "it holds an array 'evil'"),
     "more": (array("coefs_.x", np.ones((5, 4))), "'coefs_.x' belongs to no layer"),
     "curve": (array("loss_curve_", np.ones((2, 2))), r"'loss_curve_' has the type F64"),

@@ -453,7 +453,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         if np.isscalar(y):
             raise ValueError(f"y must be an array of labels, got the scalar {y!r}")
         X, y = self._validate_X(X, reset=True, y=y, multi_output=True)
-        labels = _labels.indicators(y, X.dtype)
+        labels, container = _labels.indicators(y, X.dtype), _labels.sparse_kind(y)
         y = column_or_1d(y, warn=True) if labels is None else labels
         X, y, sample_weight, unit = self._drop_weightless(X, y, sample_weight)
         if labels is None:
@@ -474,6 +474,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             X, target, sample_weight, more = self._drop_weightless(X, target, weights)
             unit *= more
         self.classes_, self.out_activation_ = classes, link
+        self._sparse_labels = container
         validation = None
         if given is not None:
             validation = self._validation_set(
@@ -681,11 +682,13 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Labels from ``classes_``; after a fit on an indicator matrix another one.
+            Labels from ``classes_``; after a fit on an indicator matrix another one, in
+            CSR format where that was sparse.
         """
         logits = self.decision_function(X)
         if self._is_multilabel():
-            return (logits > 0).astype(np.int64)
+            labels = (logits > 0).astype(np.int64)
+            return _labels.contained(labels, getattr(self, "_sparse_labels", None))
         if self.n_outputs_ == 1:
             return self.classes_[(logits > 0).astype(np.intp)]
         return self.classes_[logits.argmax(axis=1)]

@@ -4,7 +4,7 @@ import math
 from numbers import Real
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, csr_matrix, issparse, isspmatrix
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -52,6 +52,22 @@ def indicators(y, dtype):
             f"0, got the values {np.unique(y).tolist()}"
         )
     return labels
+
+
+# What sparse labels of a prediction come in, after those of the fit.
+SPARSE_KINDS = {"matrix": csr_matrix, "array": csr_array}
+
+
+def sparse_kind(y):
+    """Key of `SPARSE_KINDS` for targets; None for dense ones."""
+    if not issparse(y):
+        return None
+    return "matrix" if isspmatrix(y) else "array"
+
+
+def contained(labels, kind):
+    """Labels in the container of a `sparse_kind`."""
+    return labels if kind is None else SPARSE_KINDS[kind](labels)
 
 
 def are_indicators(y):

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from liftnet import _core, _export
 from liftnet._classifier import LiftedMLPClassifier
+from liftnet._labels import SPARSE_KINDS
 from liftnet._regressor import LiftedMLPRegressor
 
 _FORMAT_VERSION = 1
@@ -160,6 +161,7 @@ def _arrays(estimator):
 def _record(estimator):
     """All else, as JSON has it."""
     names = ("activations_", "_chosen_activations", "out_activation_", "n_features_in_")
+    names += ("_sparse_labels",)
     attributes = {
         name: _plain(getattr(estimator, name))
         for name in (*names, *_NUMBERS, "status_")
@@ -286,6 +288,11 @@ def _restore(record, arrays):
     _restore_network(estimator, attributes, dict(arrays))
     if isinstance(estimator, LiftedMLPClassifier):
         estimator.classes_ = _classes(_get(attributes, "classes_", dict))
+        if "_sparse_labels" in attributes:
+            estimator._sparse_labels = attributes["_sparse_labels"]
+            if estimator._sparse_labels not in (None, *SPARSE_KINDS):
+                kind = _short(estimator._sparse_labels)
+                raise ValueError(f"labels cannot be in a sparse {kind}")
     _check_outputs(estimator)
     _restore_features(estimator, attributes)
     _restore_fit(estimator, attributes, arrays)
