@@ -6,7 +6,7 @@ use super::{Setup, distance, for_both, normal, rng};
 use crate::activation::{ActivationKind, Divergence};
 use crate::loss::LossKind;
 use crate::real::Real;
-use ndarray::{Array2, ArrayView1, s};
+use ndarray::{Array1, Array2, ArrayView1, s};
 use rand_distr::{Distribution, StandardNormal};
 
 const DEPTHS: [&[usize]; 3] = [&[], &[4], &[4, 3]];
@@ -20,6 +20,7 @@ for_both!(
     no_gradient_no_noise,
     noise_is_the_same_for_every_divergence_and_weight,
     confident_samples_have_noise_too,
+    diagonal_metrics_are_metrics,
 );
 
 /// M, `(D, K)`, as an input map has it.
@@ -98,6 +99,26 @@ fn noise_is_the_worst_of_its_ball() {
             }
         }
     }
+}
+
+/// A metric without entries beside the diagonal has a path of its own: beside the identity, which has
+/// another, and beside a matrix that is diagonal but for a little more than rounding.
+fn diagonal_metrics_are_metrics<T: Real>() {
+    let moved = |metric: Option<Array2<T>>| {
+        let mut setup = Setup::<T>::new(LossKind::SOFTMAX, &[5], 40, false, |spec| {
+            spec.activations = vec![ActivationKind::Tanh];
+        });
+        disturbed(&mut setup, InputNoise::with_metric(0.7, metric))
+    };
+    let plain = moved(None);
+    assert!(distance(plain.view(), moved(Some(Array2::eye(K))).view()) <= 8.0 * T::epsilon().f64());
+    let diagonal = Array2::from_diag(&Array1::from_shape_fn(K, |j| T::of(0.2 + j as f64)));
+    let mut nearly = diagonal.clone();
+    nearly[[0, 1]] = T::of(1e-4);
+    let (diagonal, nearly) = (moved(Some(diagonal)), moved(Some(nearly)));
+    assert!(distance(diagonal.view(), nearly.view()) <= 1e-3);
+    assert_ne!(diagonal, nearly);
+    assert!(distance(diagonal.view(), plain.view()) > 1e-2);
 }
 
 fn invert(a: &Array2<f64>) -> Array2<f64> {
