@@ -11,8 +11,8 @@ training rows. LocoProp (Amid, Anil and Warmuth 2022) takes part where the packa
 `locoprop` is installed (`pip install locoprop`), with its local optimiser's rate and
 the number of passes chosen in the same way.
 
-The columns are in double precision, in which scikit-learn computes; PyTorch and the loop
-of liftnet's stochastic solver compute in single precision, as is their default.
+The columns are in double precision, in which scikit-learn computes. PyTorch and the
+loop of liftnet's stochastic solver compute in single precision, their default.
 
 Seconds are those of the fits, scaling included; evaluation and tuning are not counted.
 Log-loss has probabilities kept within 1e-15 of 0 and 1.
