@@ -31,7 +31,7 @@ fn sampled_length(n_features: usize) -> f64 {
 /// from the constant prediction. The map is fitted in the precision of the data, T, weights are trained in C.
 ///
 /// # Errors
-/// [`Error::Shape`] when the network does not fit the problem, [`Error::NonFinite`] when it leaves the
+/// [`Error::Shape`] when the network does not fit the problem, [`Error::Parameter`] when it leaves the
 /// range of C.
 pub(super) fn start<C: Real, T: Real>(
     problem: &Problem<'_, T>,
@@ -63,17 +63,15 @@ pub(super) fn start<C: Real, T: Real>(
 /// Weights in the precision that they are trained in.
 ///
 /// # Errors
-/// [`Error::NonFinite`] when they leave its range.
+/// [`Error::Parameter`] when they leave its range.
 pub(super) fn in_precision<C: Real, T: Real>(weights: &[Array2<T>]) -> Result<Vec<Array2<C>>> {
     let cast = |(l, weights): (usize, &Array2<T>)| {
         let narrow: Array2<C> = cast(weights);
         match weights.iter().zip(&narrow).find(|(_, narrow)| !narrow.is_finite()) {
-            Some((value, _)) => Err(Error::NonFinite {
-                argument: format!(
-                    "coefs[{l}] or intercepts[{l}], for standardised inputs and in single precision"
-                ),
-                index: vec![],
-                value: value.f64(),
+            Some((value, _)) => Err(Error::Parameter {
+                name: "starting weights",
+                got: format!("{:e} in layer {}, for standardised inputs", value.f64(), l + 1),
+                allowed: "within the range of single precision, in which solver='stochastic' trains".into(),
             }),
             None => Ok(narrow),
         }
