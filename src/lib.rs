@@ -18,7 +18,8 @@
 //! ## Modules
 //!
 //! ```text
-//! real, error, notation  the float abstraction; everything that can go wrong; `name(value)`
+//! lanes, real            a float's registers; the float abstraction
+//! error, notation        everything that can go wrong; `name(value)`
 //! ├─ linalg              products, Gram matrices, factors, spectra (all of gemm and LAPACK)
 //! ├─ activation, loss    f, f*, φ, D of each activation; value and gradient of each loss
 //! ├─ penalty             value and prox of each penalty on weights, or of a set of them
