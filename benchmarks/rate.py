@@ -5,7 +5,8 @@ three products for each layer (forward, back, gradient; the first layer needs no
 back), in every step the metric applied to the gradient of every layer but the first,
 the Gram matrices of the hidden layers wherever they are refreshed, and once the Gram
 matrix of the inputs and the input map. In passes with noise on the inputs (a default
-fit's second half) all layers once more forward and back, and the metric of the noise.
+fit's second half) all layers once more forward and back, and in all directions of the
+inputs the metric of the noise.
 Factorisations and eigenvectors, activations,
 updates and everything else take time but count nothing.
 
@@ -162,7 +163,10 @@ def count_operations(
     back = sum((n - 1) * m for n, m in layers[1:])
     half_grams = sum(n * n / 2 for n, _ in layers[1:])
     refreshes = count_refreshes(steps_per_pass, passes)
-    noise = forward + sum((n - 1) * m for n, m in layers) + directions**2
+    noise = forward + sum((n - 1) * m for n, m in layers)
+    if directions == features:
+        # That of leading directions is diagonal.
+        noise += directions**2
     multiply_adds = {
         "layers": passes * rows * (2 * forward + back),
         "metrics": passes * steps_per_pass * sum(n * n * m for n, m in layers[1:]),

@@ -320,8 +320,11 @@ def test_operations_are_counted_by_hand():
         "noise": 0,
     }
     noisy = rate.count_operations(100, 6, 4, (3, 2), 2, 4, 1.5)
-    assert noisy["noise"] == 2 * 1.5 * 100 * (forward + 4 * 3 + 3 * 2 + 4 * 4)
+    assert noisy["noise"] == 2 * 1.5 * 100 * (forward + 4 * 3 + 3 * 2)
     assert {**noisy, "noise": 0} == counts
+    # In all directions the noise has a metric, a matrix.
+    whole = rate.count_operations(100, 4, 4, (3, 2), 2, 4, 1.5)
+    assert whole["noise"] == noisy["noise"] + 2 * 1.5 * 100 * 4 * 4
     # A linear model has no metric but that of its input map.
     assert rate.count_operations(100, 6, 4, (2,), 2, 4)["metrics"] == 0
 
