@@ -6,9 +6,8 @@ back), in every step the metric applied to the gradient of every layer but the f
 the Gram matrices of the hidden layers wherever they are refreshed, and once the Gram
 matrix of the inputs and the input map. In passes with noise on the inputs (a default
 fit's second half) all layers once more forward and back, and in all directions of the
-inputs the metric of the noise.
-Factorisations and eigenvectors, activations,
-updates and everything else take time but count nothing.
+inputs the metric of the noise. Factorisations and eigenvectors, activations, updates
+and everything else take time but count nothing.
 
 The peak is the best rate of a product of two 4096 x 4096 matrices in single precision,
 by NumPy, PyTorch or liftnet's own kernel, in the same run on the same threads.
