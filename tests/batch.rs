@@ -11,7 +11,7 @@ use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Silent, Solution, Status, batch};
-use liftnet::spec::{Components, Merit, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, Axis, concatenate};
 
 const N: usize = 24;
@@ -64,31 +64,17 @@ impl<T: Real> Table<T> {
             loss: self.loss,
             hidden_layer_sizes: vec![5, 4],
             activations: vec![ActivationKind::Tanh],
-            divergence: Divergence::Fenchel,
-            learn_activation: false,
-            dropout: vec![0.0],
             alpha: Some(0.1),
-            penalties: vec![PenaltyKind::Ridge],
             penalty_weight: Some(3.0),
             scaling: Scaling::Feature,
             components: Components::All,
-            damping: None,
-            batch_size: None,
             max_iter: Some(6),
-            learning_rate: None,
-            momentum: 0.9,
             tol: 0.0,
             n_iter_no_change: 1000,
-            early_stopping: true,
-            merit: Merit::Score,
-            max_time: None,
             seed: 3,
-            threads: 1,
-            input_noise: Some(0.0),
-            accelerate: true,
             diagnostics: true,
             total_weight: self.weights.as_ref().map(|weights| weights.iter().map(|w| w.f64()).sum()),
-            memory_limit: None,
+            ..common::spec()
         };
         change(&mut spec);
         let options = spec.check(self.x.nrows(), self.x.ncols()).unwrap();

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{losses, normal, stochastic};
-use liftnet::activation::{ActivationKind, Divergence};
+use liftnet::activation::ActivationKind;
 use liftnet::error::{Error, Result};
 use liftnet::kernel::best_constant::best_constant;
 use liftnet::linalg::Threads;
@@ -14,7 +14,7 @@ use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Control, PassReport, Silent, Solution, Status, batch};
-use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
+use liftnet::spec::{Options, Solver, Spec};
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 use std::ops::ControlFlow;
@@ -67,35 +67,13 @@ impl<T: Real> Table<T> {
 
     fn options(&self, change: impl FnOnce(&mut Spec)) -> Options {
         let mut spec = Spec {
-            solver: Solver::Stochastic,
             loss: self.loss,
             hidden_layer_sizes: vec![],
             activations: vec![ActivationKind::Tanh],
-            divergence: Divergence::Fenchel,
-            learn_activation: false,
-            dropout: vec![0.0],
-            alpha: None,
-            penalties: vec![PenaltyKind::Ridge],
             penalty_weight: None,
-            scaling: Scaling::Auto,
-            components: Components::Auto,
-            damping: None,
-            batch_size: None,
             max_iter: Some(8),
-            learning_rate: None,
-            momentum: 0.9,
-            tol: 1e-4,
-            n_iter_no_change: 10,
-            early_stopping: true,
-            merit: Merit::Score,
-            max_time: None,
             seed: 3,
-            threads: 1,
-            input_noise: Some(0.0),
-            accelerate: true,
-            diagnostics: false,
-            total_weight: None,
-            memory_limit: None,
+            ..common::spec()
         };
         change(&mut spec);
         spec.check(self.x.nrows(), self.x.ncols()).unwrap()

@@ -4,7 +4,7 @@
 mod common;
 
 use common::normal;
-use liftnet::activation::{ActivationKind, Divergence};
+use liftnet::activation::ActivationKind;
 use liftnet::error::{Error, Result};
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
@@ -13,40 +13,23 @@ use liftnet::penalty::{Penalty, PenaltyKind, RankLimit};
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Silent, Solution, stochastic, with_standard_targets};
-use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Options, Scaling, Spec};
 use ndarray::{Array1, Array2, Axis, s};
 
 fn options(x: &Array2<f64>, change: impl FnOnce(&mut Spec)) -> Options {
     let mut spec = Spec {
-        solver: Solver::Stochastic,
-        loss: LossKind::Squared,
         hidden_layer_sizes: vec![16],
-        activations: vec![ActivationKind::Relu],
-        divergence: Divergence::Fenchel,
-        learn_activation: false,
-        dropout: vec![0.0],
         alpha: Some(0.01),
-        penalties: vec![PenaltyKind::Ridge],
-        penalty_weight: Some(10.0),
-        scaling: Scaling::Auto,
         components: Components::All,
         damping: Some((1e-3, 1e-2)),
         batch_size: Some(32),
         max_iter: Some(20),
         learning_rate: Some(0.3),
-        momentum: 0.9,
         tol: 0.0,
         n_iter_no_change: 1000,
         early_stopping: false,
-        merit: Merit::Score,
-        max_time: None,
         seed: 1,
-        threads: 1,
-        input_noise: Some(0.0),
-        accelerate: true,
-        diagnostics: false,
-        total_weight: None,
-        memory_limit: None,
+        ..common::spec()
     };
     change(&mut spec);
     spec.check(x.nrows(), x.ncols()).unwrap()

@@ -4,16 +4,16 @@
 #[macro_use]
 mod common;
 
-use liftnet::activation::{ActivationKind, Divergence};
+use common::spec;
+use liftnet::activation::ActivationKind;
 use liftnet::error::Error;
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
 use liftnet::network::Network;
-use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::rows::{Rows, first_non_finite};
-use liftnet::spec::{Components, Merit, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Scaling, Spec};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, array, s};
 
 for_both!(
@@ -283,41 +283,6 @@ fn by_hand<T: Real>(
     let mut hidden = vec![f64::NAN; 3];
     phi.apply(&z, &mut hidden);
     affine(1, &hidden, 0)
-}
-
-/// Choices that pass, all automatic where they can be.
-fn spec() -> Spec {
-    Spec {
-        solver: Solver::Stochastic,
-        loss: LossKind::Squared,
-        hidden_layer_sizes: vec![5],
-        activations: vec![ActivationKind::Relu],
-        divergence: Divergence::Fenchel,
-        learn_activation: false,
-        dropout: vec![0.0],
-        alpha: None,
-        penalties: vec![PenaltyKind::Ridge],
-        penalty_weight: Some(10.0),
-        scaling: Scaling::Auto,
-        components: Components::Auto,
-        damping: None,
-        batch_size: None,
-        max_iter: None,
-        learning_rate: None,
-        momentum: 0.9,
-        tol: 1e-4,
-        n_iter_no_change: 10,
-        early_stopping: true,
-        merit: Merit::Score,
-        max_time: None,
-        seed: 0,
-        threads: 1,
-        input_noise: Some(0.0),
-        accelerate: true,
-        diagnostics: false,
-        total_weight: None,
-        memory_limit: None,
-    }
 }
 
 #[test]

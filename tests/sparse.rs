@@ -5,7 +5,7 @@
 mod common;
 
 use common::{normal, stochastic};
-use liftnet::activation::{ActivationKind, Divergence};
+use liftnet::activation::ActivationKind;
 use liftnet::error::Error;
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
@@ -15,7 +15,7 @@ use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::rows::{Rows, SparseRows};
 use liftnet::solver::{InputMap, Silent, batch};
-use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Options, Scaling, Solver, Spec};
 use ndarray::{Array1, Array2, ArrayView2, s};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -75,35 +75,16 @@ fn inputs<T: Real>(n: usize, d: usize) -> Array2<T> {
 
 fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
     let mut spec = Spec {
-        solver: Solver::Stochastic,
         loss: LossKind::SOFTMAX,
         hidden_layer_sizes: vec![6],
-        activations: vec![ActivationKind::Relu],
-        divergence: Divergence::Fenchel,
-        learn_activation: false,
-        dropout: vec![0.0],
         alpha: Some(0.1),
-        penalties: vec![PenaltyKind::Ridge],
-        penalty_weight: Some(10.0),
-        scaling: Scaling::Auto,
-        components: Components::Auto,
         damping: Some((1.0, 1.0)),
         batch_size: Some(32),
         max_iter: Some(4),
-        learning_rate: None,
-        momentum: 0.9,
         tol: 0.0,
         n_iter_no_change: 1000,
-        early_stopping: true,
-        max_time: None,
         seed: 1,
-        threads: 1,
-        input_noise: Some(0.0),
-        accelerate: true,
-        diagnostics: false,
-        merit: Merit::Score,
-        total_weight: None,
-        memory_limit: None,
+        ..common::spec()
     };
     change(&mut spec);
     spec.check(n, d).unwrap()

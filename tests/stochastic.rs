@@ -4,7 +4,7 @@
 #[macro_use]
 mod common;
 
-use common::{normal, stochastic};
+use common::{losses, normal, stochastic};
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::{Error, Result};
 use liftnet::linalg::Threads;
@@ -27,6 +27,7 @@ for_both!(
     several_classes_are_learnt_by_a_deep_network,
     linear_map_is_fitted_by_least_squares,
     rows_of_weight_zero_do_not_count,
+    weights_are_repetitions_in_one_batch,
     validation_keeps_the_best_pass,
     validation_keeps_the_parameters_of_the_best_pass,
     learned_parameters_give_the_same_bits_in_every_pool,
@@ -91,35 +92,18 @@ impl<T: Real> Table<T> {
 
     fn options(&self, change: impl FnOnce(&mut Spec)) -> Options {
         let mut spec = Spec {
-            solver: Solver::Stochastic,
             loss: self.loss,
             hidden_layer_sizes: vec![8],
-            activations: vec![ActivationKind::Relu],
-            divergence: Divergence::Fenchel,
-            learn_activation: false,
-            dropout: vec![0.0],
             alpha: Some(0.01),
-            penalties: vec![PenaltyKind::Ridge],
-            penalty_weight: Some(10.0),
-            scaling: Scaling::Auto,
             components: Components::All,
             damping: Some((1.0, 1.0)),
             batch_size: Some(32),
             max_iter: Some(10),
             learning_rate: Some(0.3),
-            momentum: 0.9,
             tol: 0.0,
             n_iter_no_change: 1000,
-            early_stopping: true,
-            merit: Merit::Score,
-            max_time: None,
             seed: 1,
-            threads: 1,
-            input_noise: Some(0.0),
-            accelerate: true,
-            diagnostics: false,
-            total_weight: None,
-            memory_limit: None,
+            ..common::spec()
         };
         change(&mut spec);
         spec.check(self.x.nrows(), self.x.ncols()).unwrap()
@@ -221,6 +205,30 @@ fn learned_parameters_give_the_same_bits_in_every_pool<T: Real>() {
         assert!(bits(&one) == bits(&four), "{kind:?}");
         assert_eq!(one.network.activations, four.network.activations);
         assert_ne!(one.network.activations, [kind, kind]);
+    }
+}
+
+/// Where nothing goes by the number of rows: one batch, no alpha, a step of its own, and a first layer that
+/// does not start from samples, as one with bounds does not; here these never bind.
+fn weights_are_repetitions_in_one_batch<T: Real>() {
+    for loss in losses() {
+        let x = normal::<T>(24, 3, 41);
+        let rows: Vec<usize> = (0..24).flat_map(|row| std::iter::repeat_n(row, 1 + row % 3)).collect();
+        let mut weighted = Table::any(loss, x.clone());
+        let repeated = Table::any(loss, x.select(Axis(0), &rows));
+        weighted.weights = Some((0..24).map(|row| T::of((1 + row % 3) as f64)).collect());
+        let change = |spec: &mut Spec| {
+            spec.penalties = vec![PenaltyKind::Box { lower: -1e6, upper: 1e6 }, PenaltyKind::Ridge];
+            (spec.alpha, spec.batch_size, spec.activations) =
+                (Some(0.0), Some(100), vec![ActivationKind::Tanh]);
+        };
+        let one = logits(&weighted.fit(change).network, x.view());
+        let other = logits(&repeated.fit(change).network, x.view());
+        let wrong = distance(one.view(), other.view());
+        assert!(wrong <= T::epsilon().f64().sqrt(), "{loss:?}: off by {wrong}");
+        weighted.weights = None;
+        let unweighted = logits(&weighted.fit(change).network, x.view());
+        assert!(distance(unweighted.view(), other.view()) > 1e-2, "{loss:?}: weights must matter");
     }
 }
 

@@ -53,7 +53,7 @@ pub fn gradient<'c, T: Real>(
 
 /// [`gradient`] from parts that are summed as they are.
 pub fn sum_parts<'p, T: Real>(
-    parts: impl Iterator<Item = &'p Array2<T>> + Clone,
+    parts: impl Iterator<Item = &'p Array2<T>>,
     weights: ArrayView2<'_, T>,
     ridge: T,
     mut gradient: ArrayViewMut2<'_, T>,

@@ -168,7 +168,7 @@ impl<T: Real> Layer<T> {
     }
 
     /// [`Layer::set_gradient`] from the parts of the chunks, factor included.
-    pub fn sum_gradient<'c>(&mut self, parts: impl Iterator<Item = &'c Array2<T>> + Clone, ridge: T) {
+    pub fn sum_gradient<'c>(&mut self, parts: impl Iterator<Item = &'c Array2<T>>, ridge: T) {
         let ridge = if self.ridge_in_metric.is_some() { T::zero() } else { ridge };
         sum_parts(parts, self.weights.view(), ridge, self.gradient.view_mut());
     }

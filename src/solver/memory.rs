@@ -38,8 +38,9 @@ fn working_memory<C: Real, T: Real>(problem: &Problem<'_, T>, options: &Options)
     let units = options.hidden_layer_sizes.iter().map(|&units| units as u64);
     let most = most_directions(options, problem.n_samples(), problem.n_features()) as u64;
     let mut inputs = most;
-    // Mapped data.
-    let mut numbers = n.saturating_mul(most + 1);
+    // Mapped data, and values of the targets.
+    let values = if options.loss.has_values() { problem.n_outputs() as u64 } else { 0 };
+    let mut numbers = n.saturating_mul((most + 1).saturating_add(values));
     // The map, its inverse, and the second moments in double precision.
     let map = d.saturating_mul(if most < d { most } else { d.min(WIDE) });
     let mut given = map.saturating_mul(8);
