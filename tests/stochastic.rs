@@ -5,7 +5,7 @@
 mod common;
 
 use common::{losses, normal, stochastic};
-use liftnet::activation::{ActivationKind, Divergence};
+use liftnet::activation::ActivationKind;
 use liftnet::error::{Error, Result};
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
@@ -14,7 +14,7 @@ use liftnet::penalty::PenaltyKind;
 use liftnet::problem::Problem;
 use liftnet::real::Real;
 use liftnet::solver::{Control, PassReport, Silent, Solution, Status};
-use liftnet::spec::{Components, Merit, Options, Scaling, Solver, Spec};
+use liftnet::spec::{Components, Options, Scaling, Spec};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 use std::cell::Cell;
 use std::ops::ControlFlow;
