@@ -3,7 +3,10 @@
 Each fit draws a table, at most 400 of its rows, and alpha, batch size, width, depth,
 activations and precision, far beyond what anyone would choose. A fit fails when it
 raises, returns a weight that is not finite, or classifies its own training rows worse
-than the largest class alone would, by more than a point of accuracy.
+than the largest class alone would, by more than a point of accuracy. What is trained
+is the log-loss, whose least value may be such a fit where a network can tell next to
+nothing apart: beside it stand both log-losses and the accuracy of scikit-learn's
+logistic regression on what its output layer sees.
 
 Everything of fit number i is drawn from the pair (seed, i): `--only i` repeats it.
 """
@@ -140,7 +143,43 @@ def check(drawn, threads) -> dict:
     outcome["accuracy"] = float(model.score(X, y))
     if outcome["accuracy"] < largest - MARGIN / 100:
         outcome["failure"] = WORSE
+        outcome |= look_closer(model, X, y)
     return outcome
+
+
+def look_closer(model, X, y) -> dict:
+    """Return log-losses of the model and of the classes' shares, and `logistic`.
+
+    That is the training accuracy of logistic regression on the last hidden layer.
+    """
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    seen = model.transform(X) if len(model.coefs_) > 1 else X
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=10_000))
+    classes, counts = np.unique(y, return_counts=True)
+    shares = np.tile(counts / len(y), (len(y), 1))
+    return {
+        "log_loss": float(log_loss(y, model.predict_proba(X), labels=classes)),
+        "constant_log_loss": float(log_loss(y, shares, labels=classes)),
+        "logistic": float(logistic.fit(seen, y).score(seen, y)),
+    }
+
+
+def describe(outcome) -> str:
+    """Return what a fit reached beside what it should have."""
+    text = f"accuracy {outcome['accuracy']:.2%}"
+    text += f", largest class {outcome['largest_class']:.2%}"
+    if "logistic" in outcome:
+        text += (
+            f", logistic regression on its last hidden layer {outcome['logistic']:.2%}"
+        )
+        text += f"; log-loss {outcome['log_loss']:.4f}"
+        text += f", of the constant {outcome['constant_log_loss']:.4f}"
+    return text
 
 
 def count(offenders) -> dict[str, int]:
@@ -159,8 +198,7 @@ def print_outcome(number, outcome) -> None:
     if "error" in outcome:
         print(f"  {outcome['error']}")
     if "accuracy" in outcome:
-        largest = f"{outcome['largest_class']:.2%}"
-        print(f"  accuracy {outcome['accuracy']:.2%}, largest class {largest}")
+        print(f"  {describe(outcome)}")
     sys.stdout.flush()
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -270,6 +270,9 @@ def test_every_failure_is_told_from_a_good_fit(failure, monkeypatch, capsys):
         def score(self, X, y):
             return self.accuracy
 
+        def predict_proba(self, X):
+            return np.tile([0.5, 0.25, 0.25], (len(X), 1))
+
     monkeypatch.setattr("liftnet.LiftedMLPClassifier", Planted)
     outcome = stability.check(drawn, 1)
     expected = stability.WORSE if failure == "worse" else failure
@@ -279,8 +282,20 @@ def test_every_failure_is_told_from_a_good_fit(failure, monkeypatch, capsys):
     assert "fit 5" in printed and "'iris', 90 rows" in printed
     assert "hidden_layer_sizes=[5]" in printed and "random_state=1" in printed
     assert ("planted" in printed) == (failure == "raised")
+    assert ("logistic regression" in printed) == (failure == "worse")
     if failure:
         assert stability.count([outcome])[expected] == 1
+
+
+def test_a_failure_is_set_beside_a_convex_fit():
+    X, y = load_iris(return_X_y=True)
+    model = LiftedMLPClassifier([5], random_state=0).fit(X, y)
+    seen = stability.look_closer(model, X, y)
+    assert seen["log_loss"] == pytest.approx(log_loss(y, model.predict_proba(X)))
+    assert seen["constant_log_loss"] == pytest.approx(np.log(3))
+    assert seen["logistic"] > 0.9
+    without = LiftedMLPClassifier([], random_state=0).fit(X, y)
+    assert stability.look_closer(without, X, y)["logistic"] > 0.9
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -380,7 +395,7 @@ def test_the_page_holds_what_the_files_hold(results, tmp_path, monkeypatch, caps
     assert "| peer | +1.47 | 1.65 | 3.0 | 1 / 1 / 1 | three (-6.00) |" in text
     assert "| one (planted) | 100 x 2, 2 | 90.00, 0.200, 1.00 s |" in text
     assert "![Small and middle tables](figures/tables.png)" in text
-    assert "`--seed 0 --only 3`" in text and "50.00%; largest class 75.00%" in text
+    assert "`--seed 0 --only 3`" in text and "50.00%, largest class 75.00%" in text
     assert "| exponent at the end | 1.41 |" in text
     assert "figures/scaling.png" not in text and "Kernels" not in text
 
@@ -425,12 +440,13 @@ def test_larger_networks_have_smaller_plans():
         time_to_accuracy.make_plan(hidden)
         for hidden in [(300,), (512, 512), (1024, 1024)]
     )
-    assert usual == (3, (1, 2, 3, 5, 8, 12), peers.PEAK_RATES, peers.BATCH_SIZES)
+    budgets = (1, 2, 3, 5, 8, 12)
+    assert usual == (3, budgets, 24, peers.PEAK_RATES, peers.BATCH_SIZES)
     assert usual.seeds > deep.seeds >= wide.seeds
     fits = [len(plan.peak_rates) * len(plan.batch_sizes) for plan in (deep, wide)]
     assert 9 > fits[0] > fits[1] and sum(deep.budgets) > sum(wide.budgets)
     given = time_to_accuracy.make_plan((1024, 1024), 5, [4, 2, 4])
-    assert given == (5, (2, 4), *wide[2:])
+    assert given == (5, (2, 4), 4, *wide[3:])
 
 
 def test_units_are_read_from_the_command_line():
@@ -441,7 +457,7 @@ def test_units_are_read_from_the_command_line():
 
 
 def test_time_to_accuracy_of_several_networks(monkeypatch, capsys, tmp_path):
-    plan = time_to_accuracy.Plan(1, (1, 2), (1e-2, 3e-2), (64,))
+    plan = time_to_accuracy.Plan(1, (1, 2), 3, (1e-2, 3e-2), (64,))
     monkeypatch.setattr(time_to_accuracy, "PLANS", {float("inf"): plan})
     monkeypatch.setattr(time_to_accuracy, "MARKS", {"mnist": 0.5})
     X, y = load_digits(return_X_y=True)
@@ -468,6 +484,8 @@ def test_time_to_accuracy_of_several_networks(monkeypatch, capsys, tmp_path):
         points = result["methods"][time_to_accuracy.LIFTNET]
         assert [point["passes"] for point in points] == [1, 2]
         assert points[-1]["accuracy"] > 0.5
+        steady = result["methods"][time_to_accuracy.SKLEARN]
+        assert [point["passes"] for point in steady] == [1, 2, 3]
         assert {len(one["grid"]) for one in result["tuning"]} <= {2}
     printed = capsys.readouterr().out
     assert "784-20-10, 600 training" in printed and "784-20-10-10, 600" in printed

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array, random_array
 from sklearn.model_selection import train_test_split
 
 import liftnet
@@ -102,15 +103,18 @@ def test_a_stream_that_changes_is_followed(digits_split):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_moments_are_those_of_all_data(dtype, weighted):
+@pytest.mark.parametrize("container", [np.array, csr_array])
+def test_moments_are_those_of_all_data(dtype, weighted, container):
     rng = np.random.default_rng(0)
     X = (rng.normal(size=(300, 6)) @ rng.normal(size=(6, 6)) + 5).astype(dtype)
     X[:, 2] = 3
+    X[:, 4] *= rng.random(300) < 0.2
+    X[:, 5] = 0
     weight = rng.uniform(0.2, 1, 300).astype(dtype) if weighted else None
     moments = _stream.InputMoments(6)
     for start, stop in ((0, 7), (7, 8), (8, 200), (200, 300)):
         part = None if weight is None else weight[start:stop]
-        moments = moments.with_chunk(X[start:stop], part)
+        moments = moments.with_chunk(container(X[start:stop]), part)
     core = moments.for_core()
     tolerance = 1e-4 if dtype == np.float32 else 1e-10
     expected = np.cov(X.T.astype(float), bias=True, aweights=weight)
@@ -120,6 +124,16 @@ def test_moments_are_those_of_all_data(dtype, weighted):
     assert core["variance"][2] < 1e-20
     assert_array_equal(core["low"], X.min(axis=0))
     assert_array_equal(core["high"], X.max(axis=0))
+
+
+def test_moments_of_very_many_features_are_variances():
+    X = random_array((50, 3000), density=0.1, rng=0, format="csr")
+    weight = np.random.default_rng(1).uniform(0.2, 1, 50)
+    sparse = _stream.InputMoments(3000).with_chunk(X, weight).for_core()
+    dense = _stream.InputMoments(3000).with_chunk(X.toarray(), weight).for_core()
+    assert sparse["covariance"] is None
+    for name in ("mean", "variance", "low", "high"):
+        assert_allclose(sparse[name], dense[name], rtol=1e-12, atol=1e-15)
 
 
 def test_target_moments_are_those_of_all_data():

@@ -182,13 +182,45 @@ def test_validation_data_of_ones_own(images):
         quick().fit(X[:300], y[:300], X_val=bad, y_val=y[300:])
 
 
-def test_partial_fit(images):
+@pytest.mark.parametrize("penalty", [None, "l1(0.01)"])
+def test_partial_fit(images, penalty, monkeypatch):
     X, y = images
-    dense, sparse = quick(), quick()
+    dense, sparse = quick(penalty=penalty), quick(penalty=penalty)
+    weight = np.linspace(0.5, 1, 400)
     for rows in (slice(0, 200), slice(200, 400)):
-        dense.partial_fit(X[rows], y[rows], classes=range(10))
-        sparse.partial_fit(sp.csr_array(X[rows]), y[rows], classes=range(10))
-    same(dense, sparse, rtol=0, atol=0)
+        dense.partial_fit(X[rows], y[rows], range(10), weight[rows])
+        part = sp.csr_array(X[rows])
+        with monkeypatch.context() as patch:
+            patch.setattr(type(part), "toarray", only_of_features)
+            sparse.partial_fit(part, y[rows], range(10), weight[rows])
+    same(dense, sparse, rtol=1e-3, atol=1e-5)
+
+
+def test_partial_fit_of_targets(images):
+    X, y = images
+    dense, sparse = quick(LiftedMLPRegressor), quick(LiftedMLPRegressor)
+    for rows in (slice(0, 200), slice(200, 400)):
+        dense.partial_fit(X[rows], y[rows])
+        sparse.partial_fit(sp.csr_matrix(X[rows]), y[rows])
+    same(dense, sparse, rtol=1e-3, atol=1e-5)
+
+
+def test_partial_fit_of_wide_rows():
+    # Dense, the chunk would take 1.6 GB.
+    X = sp.random_array((2000, 100_000), density=1e-4, rng=0, format="csr")
+    y = np.tile([0, 1], 1000)
+    telling = sp.coo_array((y, (np.arange(2000), np.full(2000, 7))), X.shape)
+    X = (X + 3 * telling).tocsr()
+    model = quick(n_components=8, scale="global")
+    for _ in range(6):
+        model.partial_fit(X, y, [0, 1])
+    assert model.score(X, y) > 0.9
+
+
+def only_of_features(part, original=sp.csr_array.toarray):
+    """Make an array only of the features' products."""
+    assert part.shape[0] == part.shape[1]
+    return original(part)
 
 
 def test_other_errors(images):

@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from liftnet import _labels, _sparse, _stream, _validation
+from liftnet import _labels, _stream, _validation
 from liftnet._base import LiftedMLPBase
 
 
@@ -595,7 +595,6 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             )
         types = (np.float64, np.float32) if first else self.coefs_[0].dtype
         X, y = self._validate_X(X, reset=first, y=y, dtype=types)
-        X = _sparse.dense(X)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         if first:

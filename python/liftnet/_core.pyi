@@ -184,7 +184,7 @@ class StreamResult:
     def state(self) -> State: ...
 
 def stream(
-    x: _Floats,
+    x: _Rows,
     y: NDArray[np.uint32] | _Floats,
     n_outputs: int,
     options: Options,

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from liftnet import _core, _sparse, _stream, _validation
+from liftnet import _core, _stream, _validation
 from liftnet._base import LiftedMLPBase
 
 
@@ -512,7 +512,6 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         X, y = self._validate_X(
             X, reset=first, y=y, dtype=types, multi_output=True, y_numeric=True
         )
-        X = _sparse.dense(X)
         target = self._targets(y, X.dtype)
         X, target, sample_weight, _ = self._drop_weightless(X, target, sample_weight)
         n_outputs = target.shape[1]

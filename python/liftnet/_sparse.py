@@ -47,8 +47,3 @@ def rows(X):
         np.require(X.data, requirements=["A", "C"]),
         X.shape[1],
     )
-
-
-def dense(X):
-    """Make a chunk of a stream, which is small, an array."""
-    return X.toarray() if issparse(X) else X

@@ -8,9 +8,11 @@ import copy
 import warnings
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.sparsefuncs import min_max_axis
 
-from liftnet import _core
+from liftnet import _core, _sparse
 
 # Features up to which their covariances are kept, as in the core.
 _DENSE = 2048
@@ -43,22 +45,12 @@ class InputMoments:
     def with_chunk(self, X, sample_weight):
         """Moments of these data and a chunk more (Chan, Golub, LeVeque 1983)."""
         new = copy.copy(self)
-        weight = len(X) if sample_weight is None else sample_weight.sum(dtype=float)
-        mean = np.average(X.astype(np.float64), axis=0, weights=sample_weight)
-        low, high = X.min(axis=0), X.max(axis=0)
-        # Within [-1, 1], in the precision of X: squares cannot leave its range.
-        reach = np.maximum(high - mean, mean - low)
-        reach[reach == 0] = 1
-        Z = ((X - mean) / reach).astype(X.dtype)
-        if sample_weight is not None:
-            Z *= np.sqrt(sample_weight)[:, None]
+        n, whole = X.shape[0], self.products.ndim == 2
+        weight = n if sample_weight is None else sample_weight.sum(dtype=float)
+        moments = _sparse_moments if issparse(X) else _dense_moments
+        mean, products, low, high = moments(X, sample_weight, whole)
         delta, share = mean - self.mean, weight / (self.weight + weight)
-        if self.products.ndim == 2:
-            products = (Z.T @ Z) * np.outer(reach, reach)
-            between = np.outer(delta, delta)
-        else:
-            products = np.square(Z).sum(axis=0, dtype=np.float64) * reach**2
-            between = delta**2
+        between = np.outer(delta, delta) if whole else delta**2
         new.products = self.products + products + between * (self.weight * share)
         new.mean = self.mean + share * delta
         new.weight = self.weight + weight
@@ -76,6 +68,43 @@ class InputMoments:
             "high": self.high,
             "covariance": second if dense else None,
         }
+
+
+def _dense_moments(X, sample_weight, whole):
+    """Return mean, sums of centred products, or only of squares, and range."""
+    mean = np.average(X.astype(np.float64), axis=0, weights=sample_weight)
+    low, high = X.min(axis=0), X.max(axis=0)
+    # Within [-1, 1], in the precision of X: squares cannot leave its range.
+    reach = np.maximum(high - mean, mean - low)
+    reach[reach == 0] = 1
+    Z = ((X - mean) / reach).astype(X.dtype)
+    if sample_weight is not None:
+        Z *= np.sqrt(sample_weight)[:, None]
+    if whole:
+        return mean, (Z.T @ Z) * np.outer(reach, reach), low, high
+    return mean, np.square(Z).sum(axis=0, dtype=np.float64) * reach**2, low, high
+
+
+def _sparse_moments(X, sample_weight, whole):
+    """Return what `_dense_moments` does, from what sparse rows hold."""
+    low, high = min_max_axis(X, axis=0)
+    reach = np.maximum(abs(low), abs(high)).astype(np.float64)
+    reach[reach == 0] = 1
+    # In double precision, since products are centred after they are summed.
+    Z = X.astype(np.float64).multiply(1 / reach).tocsr()
+    weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
+    weights = weights.astype(np.float64)
+    weight = weights.sum()
+    mean = (Z.T @ weights) / weight
+    weighed = Z.multiply(np.sqrt(weights)[:, None]).tocsr()
+    # Of a constant feature rounding alone would be left.
+    spread = np.where(low < high, reach, 0)
+    if whole:
+        products = (weighed.T @ weighed).toarray() - weight * np.outer(mean, mean)
+        return mean * reach, products * np.outer(spread, spread), low, high
+    squares = np.bincount(weighed.indices, weighed.data**2, X.shape[1])
+    squares = np.maximum(squares - weight * mean**2, 0)
+    return mean * reach, squares * spread**2, low, high
 
 
 class TargetMoments:
@@ -166,7 +195,7 @@ class Stream:
         """
         new = copy.copy(self)
         new.inputs = self.inputs.with_chunk(X, sample_weight)
-        new.n_seen = self.n_seen + len(X)
+        new.n_seen = self.n_seen + X.shape[0]
         refit = new.inputs.weight >= _GROWTH * self.mapped_weight
         if refit:
             new.mapped_weight = new.inputs.weight
@@ -232,7 +261,7 @@ def train_chunk(estimator, X, target, n_outputs, loss, sample_weight, start):
         "max_time": None,
         "diagnostics": False,
         # The automatic step goes by the samples that there really are.
-        "batch_size": min(options["batch_size"] or _BATCH_SIZE, len(X)),
+        "batch_size": min(options["batch_size"] or _BATCH_SIZE, X.shape[0]),
     }
     automatic = options["learning_rate_init"] is None
     share = _CLASS_RATE if stream.targets is None else _NUMBER_RATE
@@ -249,7 +278,7 @@ def train_chunk(estimator, X, target, n_outputs, loss, sample_weight, start):
             intercepts[-1] = ((intercepts[-1] - offset) / gain).astype(X.dtype)
         arguments["start"] = coefs, intercepts
     result = _core.stream(
-        X,
+        _sparse.rows(X),
         target,
         n_outputs,
         options,

@@ -1,6 +1,6 @@
 //! One chunk of a stream: its state comes in and goes out as plain arrays, which Python can pickle.
 
-use super::arrays::{Inputs, activations, into_lists, matrix, vector};
+use super::arrays::{Table, Tables, activations, into_lists, matrix, vector};
 use super::fit::{BorrowedTargets, PySpec, SAME, Weights, start_network};
 use super::runner::{self, Listeners};
 use crate::problem::Problem;
@@ -140,9 +140,9 @@ pub fn stream<'py>(
         outputs,
         rate_share,
     };
-    match Inputs::borrow("X", x)? {
-        Inputs::F32(array) => request.solve(x.py(), &array),
-        Inputs::F64(array) => request.solve(x.py(), &array),
+    match Tables::borrow("X", x)? {
+        Tables::F32(table) => request.solve(x.py(), &table),
+        Tables::F64(table) => request.solve(x.py(), &table),
     }
 }
 
@@ -162,11 +162,7 @@ struct Request<'py> {
 }
 
 impl<'py> Request<'py> {
-    fn solve<T: Real + Element>(
-        self,
-        py: Python<'py>,
-        x: &PyReadonlyArray2<'py, T>,
-    ) -> PyResult<StreamResult> {
+    fn solve<T: Real + Element>(self, py: Python<'py>, x: &Table<'py, T>) -> PyResult<StreamResult> {
         let Self {
             y,
             n_outputs,
@@ -181,7 +177,7 @@ impl<'py> Request<'py> {
             rate_share,
         } = self;
         let (loss, threads) = (spec.loss, spec.threads);
-        let x = x.as_array();
+        let x = x.view()?;
         let y = BorrowedTargets::<T>::borrow("y", &y, loss)?;
         let targets = y.view()?;
         let sample_weight =
