@@ -152,7 +152,7 @@ const MOST_NOISE: f64 = 1e6;
 pub const NARROW: usize = 128;
 
 /// Steps that a run of few passes should have.
-const LEAST_STEPS: f64 = 850.0;
+const LEAST_STEPS: f64 = 600.0;
 
 /// Passes from which on noise that regularises has the time to grow and to be learned.
 const NOISY_PASSES: usize = 5;
