@@ -303,6 +303,8 @@ def describe_plan(plan) -> str:
         f"peak rates {rates}; batches of {sizes}. Up to {plan['steady']} passes at a "
     )
     text += "constant rate."
+    if plan["repeats"] > 1:
+        text += f" Fits of few passes {plan['repeats']} times for each seed."
     if plan["components"]:
         text += f" PCA: {plan['components']} components."
     return text

@@ -441,12 +441,12 @@ def test_larger_networks_have_smaller_plans():
         for hidden in [(300,), (512, 512), (1024, 1024)]
     )
     budgets = (1, 2, 3, 5, 8, 12)
-    assert usual == (3, budgets, 24, peers.PEAK_RATES, peers.BATCH_SIZES)
+    assert usual == (3, budgets, 24, 3, peers.PEAK_RATES, peers.BATCH_SIZES)
     assert usual.seeds > deep.seeds >= wide.seeds
     fits = [len(plan.peak_rates) * len(plan.batch_sizes) for plan in (deep, wide)]
     assert 9 > fits[0] > fits[1] and sum(deep.budgets) > sum(wide.budgets)
     given = time_to_accuracy.make_plan((1024, 1024), 5, [4, 2, 4])
-    assert given == (5, (2, 4), 4, *wide[3:])
+    assert given == (5, (2, 4), 4, 1, *wide[4:])
 
 
 def test_units_are_read_from_the_command_line():
@@ -457,7 +457,7 @@ def test_units_are_read_from_the_command_line():
 
 
 def test_time_to_accuracy_of_several_networks(monkeypatch, capsys, tmp_path):
-    plan = time_to_accuracy.Plan(1, (1, 2), 3, (1e-2, 3e-2), (64,))
+    plan = time_to_accuracy.Plan(1, (1, 2), 3, 2, (1e-2, 3e-2), (64,))
     monkeypatch.setattr(time_to_accuracy, "PLANS", {float("inf"): plan})
     monkeypatch.setattr(time_to_accuracy, "MARKS", {"mnist": 0.5})
     X, y = load_digits(return_X_y=True)
@@ -484,6 +484,9 @@ def test_time_to_accuracy_of_several_networks(monkeypatch, capsys, tmp_path):
         points = result["methods"][time_to_accuracy.LIFTNET]
         assert [point["passes"] for point in points] == [1, 2]
         assert points[-1]["accuracy"] > 0.5
+        runs = [run["method"] for run in result["runs"]]
+        assert runs.count(time_to_accuracy.LIFTNET) == 4
+        assert runs.count(time_to_accuracy.DEFAULTS) == 1
         steady = result["methods"][time_to_accuracy.SKLEARN]
         assert [point["passes"] for point in steady] == [1, 2, 3]
         assert {len(one["grid"]) for one in result["tuning"]} <= {2}
