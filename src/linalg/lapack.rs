@@ -56,17 +56,32 @@ mod openblas {
     #[cfg(test)]
     mod tests {
         use super::super::lapack;
-        use super::{openblas_get_num_threads, openblas_set_num_threads};
+        use super::{UNDER_WAY, openblas_get_num_threads, openblas_set_num_threads};
+        use std::sync::PoisonError;
+        use std::thread::sleep;
+        use std::time::Duration;
+
+        /// A limit that is set while others are under way stays, so this waits for a moment without.
+        fn set_between_calls(threads: i32) {
+            loop {
+                let state = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+                if state.0 == 0 {
+                    return openblas_set_num_threads(threads);
+                }
+                drop(state);
+                sleep(Duration::from_millis(1));
+            }
+        }
 
         #[test]
         fn one_thread_inside_and_as_many_as_before_afterwards() {
             // Tests beside this one call LAPACK too, so that the limit may be lifted later.
-            openblas_set_num_threads(3);
+            set_between_calls(3);
             assert_eq!(lapack(|| lapack(|| openblas_get_num_threads())), 1);
             let failing = || lapack(|| std::panic::resume_unwind(Box::new("on the way")));
             assert!(std::panic::catch_unwind(failing).is_err());
             let restored = (0..500).any(|_| {
-                std::thread::sleep(std::time::Duration::from_millis(10));
+                sleep(Duration::from_millis(10));
                 openblas_get_num_threads() == 3
             });
             assert!(restored);
