@@ -299,10 +299,8 @@ def describe_plan(plan) -> str:
     rates = ", ".join(f"{rate:g}" for rate in plan["peak_rates"])
     sizes = ", ".join(map(str, plan["batch_sizes"]))
     text = f"Seeds: {plan['seeds']}. Grid of one-cycle Adam for each number of passes: "
-    text += (
-        f"peak rates {rates}; batches of {sizes}. Up to {plan['steady']} passes at a "
-    )
-    text += "constant rate."
+    text += f"peak rates {rates}; batches of {sizes}. "
+    text += f"Up to {plan['steady']} passes at a constant rate."
     if plan["repeats"] > 1:
         text += f" Fits of few passes {plan['repeats']} times for each seed."
     if plan["components"]:

@@ -88,10 +88,14 @@ def _dense_moments(X, sample_weight, whole):
 def _sparse_moments(X, sample_weight, whole):
     """Return what `_dense_moments` does, from what sparse rows hold."""
     low, high = min_max_axis(X, axis=0)
-    reach = np.maximum(abs(low), abs(high)).astype(np.float64)
+    # Products are centred after they are summed: in double precision, and a feature
+    # without a zero, which may lie far from it, about its least value.
+    held = np.bincount(X.indices, minlength=X.shape[1])
+    origin = np.where(held == X.shape[0], low, 0).astype(np.float64)
+    reach = np.maximum(abs(low - origin), abs(high - origin))
     reach[reach == 0] = 1
-    # In double precision, since products are centred after they are summed.
-    Z = X.astype(np.float64).multiply(1 / reach).tocsr()
+    Z = X.astype(np.float64)
+    Z.data = (Z.data - origin[Z.indices]) / reach[Z.indices]
     weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
     weights = weights.astype(np.float64)
     weight = weights.sum()
@@ -101,10 +105,11 @@ def _sparse_moments(X, sample_weight, whole):
     spread = np.where(low < high, reach, 0)
     if whole:
         products = (weighed.T @ weighed).toarray() - weight * np.outer(mean, mean)
-        return mean * reach, products * np.outer(spread, spread), low, high
+        products *= np.outer(spread, spread)
+        return origin + mean * reach, products, low, high
     squares = np.bincount(weighed.indices, weighed.data**2, X.shape[1])
     squares = np.maximum(squares - weight * mean**2, 0)
-    return mean * reach, squares * spread**2, low, high
+    return origin + mean * reach, squares * spread**2, low, high
 
 
 class TargetMoments:
