@@ -367,7 +367,6 @@ fn automatic_choices_are_valid_and_given_ones_kept() {
     assert_eq!(given.check(30, 4).unwrap().batch_size, 30);
 }
 
-/// The more curved the loss, the shorter the step.
 #[test]
 fn automatic_alpha_follows_samples_and_few_features() {
     let alpha = liftnet::spec::auto_alpha;
@@ -380,6 +379,18 @@ fn automatic_alpha_follows_samples_and_few_features() {
     assert_eq!(alpha(100.0, 2, LossKind::Squared), 3.0);
 }
 
+#[test]
+fn batches_of_short_runs_are_smaller() {
+    let size = liftnet::spec::auto_batch_size;
+    assert_eq!([1, 2, 3, 4, 9].map(|passes| size(60_000, passes)), [128, 256, 256, 512, 512]);
+    // At least 600 steps, to a power of two: no fewer than 600/√2.
+    for passes in 1..=8 {
+        assert!(60_000 * passes >= 424 * size(60_000, passes));
+    }
+    assert_eq!([100, 5_000, 20_000, 10_000_000].map(|n| size(n, 30)), [32, 64, 256, 512]);
+}
+
+/// The more curved the loss, the shorter the step.
 #[test]
 fn automatic_steps_follow_batch_and_loss() {
     let rate = liftnet::spec::auto_learning_rate;
