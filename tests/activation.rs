@@ -560,6 +560,7 @@ fn initial_gains_keep_the_size_of_signals() {
 
 for_both!(
     softmax_rows_are_probabilities,
+    softmax_keeps_many_small_terms,
     softmax_is_the_gradient_of_its_conjugate,
     softmax_divergence_is_relative_entropy,
     softmax_slope_is_bounded_by_a_half,
@@ -597,6 +598,14 @@ fn softmax_rows_are_probabilities<T: Real>() {
             }
         }
     }
+}
+
+/// Each below half the rounding of the largest term in single precision, together 1,000 times of it.
+fn softmax_keeps_many_small_terms<T: Real>() {
+    let small = T::of((0.25 * eps::<f32>()).ln());
+    let z: Vec<T> = (0..4000).map(|j| if j == 7 { T::zero() } else { small }).collect();
+    let expected = 1.0 / (1.0 + 3999.0 * small.f64().exp());
+    assert!((softmax(&z)[7].f64() - expected).abs() <= 64.0 * eps::<T>());
 }
 
 /// Central differences of ln Σ e^z, and f + f* = ⟨x, z⟩ at x = φ(z).

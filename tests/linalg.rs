@@ -171,6 +171,22 @@ fn products_with_few_columns<T: Real>() {
     }
 }
 
+/// Beside sums in one go, whose rounding grows with their length.
+#[test]
+fn products_with_few_columns_round_little() {
+    let (a, b) = (normal::<f32>(40, 4096, 1), normal::<f32>(4096, 10, 2).mapv(f32::abs));
+    let a = a.mapv(f32::abs);
+    let exact = naive(a.view(), b.view());
+    let rounding = |c: &Array2<f32>| (c.mapv(f64::from) - &exact).mapv(|off| off * off).sum().sqrt();
+    let in_one_go = Array2::from_shape_fn(exact.dim(), |(i, j)| {
+        (0..4096).fold(0.0, |sum: f32, p| a[[i, p]].mul_add(b[[p, j]], sum))
+    });
+    let mut c = Array2::zeros(exact.dim());
+    product(1.0, a.view(), b.view(), 0.0, c.view_mut(), Threads::One);
+    let (got, most) = (rounding(&c), 0.4 * rounding(&in_one_go));
+    assert!(got <= most, "rounding {got}, at most {most}");
+}
+
 /// β = 0 means that C is not read: not even NaN in it.
 fn product_overwrites_without_beta<T: Real>() {
     for (m, n, k) in [(3, 2, 4), (40, 50, 60), (1, 20, 30), (20, 1, 30), (5, 5, 0)] {

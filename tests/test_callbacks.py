@@ -255,25 +255,34 @@ def test_a_bar_is_closed_when_a_fit_fails(iris, monkeypatch):
     assert len(events) == 1
 
 
-def test_short_passes_are_not_all_drawn():
-    drawn = []
+def test_a_bar_takes_a_small_share_of_the_time(monkeypatch):
+    clock, drawn = [0.0], []
+    monkeypatch.setattr(_progress, "perf_counter", lambda: clock[0])
 
     class Bar(_progress._Bar):
         def start(self):
-            pass
+            clock[0] += 0.003
 
         def draw(self, iteration, passes, text, left):
-            drawn.append((iteration, left))
+            clock[0] += 0.002
+            drawn.append((iteration, text, left))
 
         def stop(self):
             drawn.append("stop")
 
     with Bar() as bar:
-        for i in range(1, 100):
-            bar(i, 1.0, None, 0.01 * i, 1000)
-    assert [i for i, _ in drawn[:-2]] == [1, 51]
-    assert drawn[0] == (1, pytest.approx(9.99))
-    assert drawn[-2:] == [(99, 0), "stop"]
+        for i in range(1, 501):
+            bar(i, 1.0, 0.5, 0.0101 * i, 1000)
+    # 3 ms are 0.4 % of 0.75 s; every 2 ms more of half a second.
+    assert [i for i, *_ in drawn[:-2]] == [75, 124, 174, 223, 273, 322, 372, 421, 471]
+    assert drawn[0] == (75, "loss 1, score 0.5", pytest.approx(9.3425))
+    assert drawn[-2:] == [(500, "loss 1, score 0.5", 0), "stop"]
+    # Slow passes are all drawn; the last one once.
+    drawn.clear()
+    with Bar() as bar:
+        for i in range(1, 4):
+            bar(i, 1.0, None, 2.0 * i, 3)
+    assert [event[0] for event in drawn[:-1]] == [1, 2, 3]
 
 
 def test_a_clock():

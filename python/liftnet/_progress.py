@@ -4,9 +4,11 @@ import contextlib
 import importlib
 import sys
 import warnings
+from time import perf_counter
 
-# Seconds between two drawings of a bar, which take about 2 ms and the solver waits for.
-_INTERVAL = 0.5
+# Share of a fit's seconds that a bar may take, its first and last drawing aside: the
+# solver waits while it draws.
+_SHARE = 0.004
 
 
 def _in_notebook():
@@ -71,28 +73,29 @@ def _text(loss, validation_score):
 
 
 class _Bar:
-    """Draws at most twice a second, and at the end."""
+    """Draws as often as a small share of the time allows, and at the end."""
 
-    drawn = -_INTERVAL
+    spent = 0.0
 
     def __call__(self, iteration, loss, validation_score, seconds, passes):
-        last = iteration >= passes
-        if last or seconds - self.drawn >= _INTERVAL:
-            self.drawn = seconds
-            left = seconds / iteration * max(passes - iteration, 0)
+        self.state = iteration, loss, validation_score
+        if self.spent <= _SHARE * seconds and iteration < passes:
+            left = seconds / iteration * (passes - iteration)
+            before = perf_counter()
             self.draw(iteration, passes, _text(loss, validation_score), left)
-        self.state = iteration, loss, validation_score, seconds
+            self.spent += perf_counter() - before
 
     def __enter__(self):
         self.state = None
+        before = perf_counter()
         self.start()
+        self.spent = perf_counter() - before
         return self
 
     def __exit__(self, *_):
         if self.state is not None:
-            # What may not have been drawn: the pass that was the last.
-            iteration, loss, validation_score, _ = self.state
-            self.draw(iteration, iteration, _text(loss, validation_score), 0)
+            iteration, *found = self.state
+            self.draw(iteration, iteration, _text(*found), 0)
         self.stop()
 
 
@@ -118,7 +121,8 @@ class _RichBar(_Bar):
             total=passes,
             description=text,
             left=f"{_clock(left)} left" if left > 0 else "done",
-            refresh=True,
+            # In a terminal `stop` draws what is done once more.
+            refresh=left > 0 or self.progress.console.is_jupyter,
         )
 
     def stop(self):

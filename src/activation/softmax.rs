@@ -51,7 +51,8 @@ impl<T: Real> Activation<T> for Softmax {
 fn normalise<T: Real>(z: &mut [T]) {
     let top = z.iter().fold(T::neg_infinity(), |top, &z| top.max(z));
     z.iter_mut().for_each(|z| *z = (*z - top).exp());
-    let scale = z.iter().copied().sum::<T>().recip();
+    // In double precision: beside a term of 1, small ones of many units would be lost.
+    let scale = T::of(z.iter().map(|z| z.f64()).sum::<f64>().recip());
     z.iter_mut().for_each(|z| *z *= scale);
 }
 

@@ -17,6 +17,9 @@ const MOST: usize = 16;
 const LEAST_ROWS: usize = 8;
 /// Most numbers in A: of more, packing pays, and several threads do.
 const MOST_OF_A: usize = 3 << 16;
+/// Products that are summed by themselves before they join a sum: a sum of many in one go is off by
+/// several times the rounding of its own.
+const RUN: usize = 64;
 
 /// Computes C if this is a product for it; `false`, and nothing done, if not. `b` and `c` must be in row
 /// order.
@@ -122,28 +125,37 @@ impl<T: Lanes> Strided<'_, T> {
         b: &[[T::Vector<S>; V]],
     ) -> [[T::Vector<S>; V]; R] {
         assert!(start + R <= self.shape.0 && b.len() == self.shape.1, "rows of a narrow product");
-        let mut sums = [[T::splat(simd, T::zero()); V]; R];
+        let zero = [[T::splat(simd, T::zero()); V]; R];
+        let mut totals = zero;
         // SAFETY: within the asserted rows and columns of a view that is still borrowed.
         unsafe {
-            let first = self.first.offset(start as isize * self.strides.0);
-            if self.strides.0 == 1 {
-                for (p, b) in b.iter().enumerate() {
-                    let column = first.offset(p as isize * self.strides.1);
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        add_multiple(simd, sums, *column.add(r), b);
+            let mut first = self.first.offset(start as isize * self.strides.0);
+            for b in b.chunks(RUN) {
+                let mut sums = zero;
+                if self.strides.0 == 1 {
+                    for (p, b) in b.iter().enumerate() {
+                        let column = first.offset(p as isize * self.strides.1);
+                        for (r, sums) in sums.iter_mut().enumerate() {
+                            add_multiple(simd, sums, *column.add(r), b);
+                        }
+                    }
+                } else {
+                    // Unknown to the compiler, or it adds stride to stride in every step.
+                    let rows: [_; R] = from_fn(|r| black_box(first.offset(r as isize * self.strides.0)));
+                    for (p, b) in b.iter().enumerate() {
+                        for (row, sums) in rows.iter().zip(&mut sums) {
+                            add_multiple(simd, sums, *row.offset(p as isize * self.strides.1), b);
+                        }
                     }
                 }
-            } else {
-                // Unknown to the compiler, or it adds stride to stride in every step.
-                let rows: [_; R] = from_fn(|r| black_box(first.offset(r as isize * self.strides.0)));
-                for (p, b) in b.iter().enumerate() {
-                    for (row, sums) in rows.iter().zip(&mut sums) {
-                        add_multiple(simd, sums, *row.offset(p as isize * self.strides.1), b);
-                    }
-                }
+                totals
+                    .iter_mut()
+                    .zip(&sums)
+                    .for_each(|(total, sum)| add_multiple(simd, total, T::one(), sum));
+                first = first.wrapping_offset(RUN as isize * self.strides.1);
             }
         }
-        sums
+        totals
     }
 }
 
