@@ -1,15 +1,17 @@
 """Turn the JSON files of the benchmarks into a page, docs/benchmarks.md.
 
-Reads every file it knows in the folder of results (`make bench` fills it) and leaves
-out the sections of those that are not there. Pictures are linked where they exist,
-in the folder ``figures`` beside the page. Each section names the machine that its
-numbers come from, unless that is the same for all.
+Reads every file it knows in the folder of results (`make bench` fills it). A section
+whose file is not there is left out, or with ``--keep`` stays as the page has it: that
+brings one benchmark up to date without the others. Pictures are linked where they
+exist, in the folder ``figures`` beside the page. Each section names the machine that
+its numbers come from.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,13 +35,19 @@ def main() -> int:
     add = parser.add_argument
     add("--results", type=Path, default=Path("benchmarks/results"), metavar="FOLDER")
     add("--page", type=Path, default=Path("docs/benchmarks.md"), metavar="MD")
+    keep = "keep the page's own sections for which there is no result"
+    add("--keep", action="store_true", help=keep)
     args = parser.parse_args()
     results = read_results(args.results)
     if not results:
         print(f"No result was found in {args.results}.", file=sys.stderr)
         return 1
     args.page.parent.mkdir(parents=True, exist_ok=True)
-    args.page.write_text(write_page(results, args.page.parent), encoding="utf-8")
+    kept = {}
+    if args.keep and args.page.exists():
+        kept = split_page(args.page.read_text(encoding="utf-8"))
+    page = write_page(results, args.page.parent, kept)
+    args.page.write_text(page, encoding="utf-8")
     print(f"Page: {args.page}")
     return 0
 
@@ -54,8 +62,19 @@ def read_results(folder) -> dict[str, dict]:
     }
 
 
-def write_page(results, folder) -> str:
-    """Return the page: notice, machine, and a section for each benchmark.
+def split_page(page) -> dict[str, str]:
+    """Return the sections that a page has, with their headings, by benchmark."""
+    sections = {}
+    for section in re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]:
+        title = section.partition("\n")[0].removeprefix("## ")
+        for name, (known, _) in SECTIONS.items():
+            if title == known:
+                sections[name] = section.strip()
+    return sections
+
+
+def write_page(results, folder, kept=()) -> str:
+    """Return the page: notice, introduction, and a section for each benchmark.
 
     Parameters
     ----------
@@ -63,32 +82,35 @@ def write_page(results, folder) -> str:
         Content of the JSON files, by the benchmarks' names.
     folder : Path
         Where the page will be; pictures are looked for in its folder ``figures``.
+    kept : dict of str to str
+        Sections for those of which there is no result.
     """
-    machines = [lasting(result["machine"]) for result in results.values()]
-    common = machines[0] if all(one == machines[0] for one in machines) else None
     parts = [NOTICE, "# Benchmarks"]
     parts.append(
         "Every section names the script that wrote it; `make bench` runs them all, and "
-        "the `--help` of each says what exactly it measures. Seconds are those of this "
-        "machine; ratios within a section, measured in one run, say more."
+        "the `--help` of each says what exactly it measures. Seconds are those of the "
+        "machine that a section names; ratios within it, measured in one run, say more."
     )
-    if common:
-        parts.append(write_machine(common))
+    sections = dict(kept)
     for name, result in results.items():
-        title, render = SECTIONS[name]
-        parts.append(f"## {title}")
-        origin = f"`benchmarks/{name}.py`"
-        if result["arguments"].get("quick"):
-            origin += ", **a reduced run** (`--quick`)"
-        if "load" in result["machine"]:
-            origin += f"; load {result['machine']['load']}"
-        parts.append(f"{origin}.")
-        if not common:
-            parts.append(write_machine(lasting(result["machine"])))
-        parts.append(render(result))
-        if (folder / "figures" / f"{name}.png").exists():
-            parts.append(f"![{title}](figures/{name}.png)")
+        sections[name] = write_section(name, result, folder)
+    parts += [sections[name] for name in SECTIONS if name in sections]
     return "\n\n".join(parts) + "\n"
+
+
+def write_section(name, result, folder) -> str:
+    """Return one benchmark's heading, machine, tables and picture."""
+    title, render = SECTIONS[name]
+    origin = f"`benchmarks/{name}.py`"
+    if result["arguments"].get("quick"):
+        origin += ", **a reduced run** (`--quick`)"
+    if "load" in result["machine"]:
+        origin += f"; load {result['machine']['load']}"
+    machine = write_machine(lasting(result["machine"]))
+    parts = [f"## {title}", f"{origin}.", machine, render(result)]
+    if (folder / "figures" / f"{name}.png").exists():
+        parts.append(f"![{title}](figures/{name}.png)")
+    return "\n\n".join(parts)
 
 
 def lasting(machine) -> dict[str, str]:

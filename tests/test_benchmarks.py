@@ -391,7 +391,7 @@ def test_the_page_holds_what_the_files_hold(results, tmp_path, monkeypatch, caps
     assert report.main() == 0
     text = page.read_text()
     assert text.startswith(report.NOTICE) and "Generated" in report.NOTICE
-    assert text.count("- versions: liftnet 0") == 1
+    assert text.count("- versions: liftnet 0") == len(results)
     assert "| peer | +1.47 | 1.65 | 3.0 | 1 / 1 / 1 | three (-6.00) |" in text
     assert "| one (planted) | 100 x 2, 2 | 90.00, 0.200, 1.00 s |" in text
     assert "![Small and middle tables](figures/tables.png)" in text
@@ -433,6 +433,31 @@ def test_the_page_tells_machines_and_reduced_runs_apart(results, tmp_path):
     assert text.count("- versions: liftnet 0") == 2
     assert text.count("- versions: liftnet 1") == 1
     assert text.count("a reduced run") == 1
+
+
+def test_the_page_keeps_what_was_not_run_again(results, tmp_path, monkeypatch):
+    page = tmp_path / "benchmarks.md"
+    page.write_text(report.write_page(results, tmp_path))
+    before = report.split_page(page.read_text())
+    assert list(before) == ["tables", "scaling", "stability"]
+    machine = results["scaling"]["machine"] | {"versions": "liftnet 1"}
+    one = results["scaling"] | {"machine": machine}
+    (tmp_path / "scaling.json").write_text(json.dumps(one))
+    command = ["report.py", "--results", str(tmp_path), "--page", str(page)]
+    monkeypatch.setattr(sys, "argv", [*command, "--keep"])
+    assert report.main() == 0
+    after = report.split_page(page.read_text())
+    assert list(after) == list(before)
+    assert after["scaling"] == before["scaling"].replace("liftnet 0", "liftnet 1")
+    assert [after[name] == before[name] for name in after] == [True, False, True]
+    # What is no section of any benchmark goes.
+    page.write_text(page.read_text() + "\n## Other\n\nwords\n")
+    assert report.main() == 0
+    assert report.split_page(page.read_text()) == after
+    assert "words" not in page.read_text()
+    monkeypatch.setattr(sys, "argv", command)
+    assert report.main() == 0
+    assert list(report.split_page(page.read_text())) == ["scaling"]
 
 
 def test_larger_networks_have_smaller_plans():
