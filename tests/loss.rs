@@ -303,6 +303,19 @@ fn targets_are_read_by_row<T: Real>() {
     });
 }
 
+/// As the largest logit is predicted: of equal ones the first; with NaN none is right.
+#[test]
+fn equal_logits_score_as_predicted() {
+    let score =
+        |class: u32, z: &[f64]| LossKind::SOFTMAX.make::<f64>().score(&Targets::Classes(&[class]), 0, z);
+    for (z, predicted) in [([2.0, 2.0, 1.0], 0), ([1.0, 2.0, 2.0], 1), ([0.0; 3], 0), ([0.0, 1.0, 2.0], 2)] {
+        for class in 0..3 {
+            assert_eq!(score(class, &z), if class == predicted { 1.0 } else { 0.0 }, "{z:?}, {class}");
+        }
+    }
+    assert!((0..3).all(|class| score(class, &[f64::NAN; 3]) == 0.0));
+}
+
 /// ℓ(y, z) from its formula, at logits for which the formula is accurate.
 #[test]
 fn values_are_those_of_the_formulas() {

@@ -175,7 +175,7 @@ fn maps_are_the_same<T: Real>() {
                     let targets = Targets::Classes(&classes);
                     let problem = Problem::new(x, targets, weights, 3, LossKind::SOFTMAX).unwrap();
                     let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
-                    InputMap::fit(&problem, &options, false, &mut rng).unwrap()
+                    InputMap::fit::<T>(&problem, &options, false, &mut rng).unwrap()
                 };
                 let (dense, sparse) = (fit(false), fit(true));
                 let case = format!("{n} x {d}, {components:?}, {scaling:?}, {weighted}");

@@ -4,6 +4,7 @@
 //! few classes that takes several times the arithmetic. Here a row of C, padded to whole registers,
 //! stays in them while its row of A is read once, in place, together with those of the next rows.
 
+use super::Threads;
 use crate::lanes::Lanes;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use pulp::{Arch, Simd, WithSimd};
@@ -13,25 +14,28 @@ use std::marker::PhantomData;
 
 /// Most columns.
 const MOST: usize = 16;
-/// Least rows: of fewer, the general product is as good.
-const LEAST_ROWS: usize = 8;
-/// Most numbers in A: of more, packing pays, and several threads do.
+/// Longest sums: of longer ones B, padded, leaves the caches.
+const LONGEST: usize = 4096;
+/// Most numbers in A where there are several threads, which then pay.
 const MOST_OF_A: usize = 3 << 16;
 /// Products that are summed by themselves before they join a sum: a sum of many in one go is off by
 /// several times the rounding of its own.
 const RUN: usize = 64;
 
 /// Computes C if this is a product for it; `false`, and nothing done, if not. `b` and `c` must be in row
-/// order.
+/// order. Without `Threads::All` that does not depend on the number of rows, so that a row of C does not
+/// depend on those beside it.
 pub(super) fn narrow_product<T: Lanes>(
     alpha: T,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     beta: T,
     c: &mut ArrayViewMut2<'_, T>,
+    threads: Threads,
 ) -> bool {
-    let (m, n) = c.dim();
-    if !(2..=MOST).contains(&n) || m < LEAST_ROWS || a.len() > MOST_OF_A {
+    let n = c.ncols();
+    let shared = threads == Threads::All && a.len() > MOST_OF_A;
+    if !(2..=MOST).contains(&n) || a.ncols() > LONGEST || shared {
         return false;
     }
     let (a, Some(b), Some(c)) = (Strided::new(a), b.to_slice(), c.as_slice_mut()) else { return false };

@@ -28,7 +28,7 @@ pub fn product<T: Real>(
 ) {
     let ((m, k), n) = (a.dim(), b.ncols());
     assert_eq!((k, (m, n)), (b.nrows(), c.dim()), "shapes of a product");
-    if narrow_product(alpha, a, b, beta, &mut c) {
+    if narrow_product(alpha, a, b, beta, &mut c, threads) {
         return;
     }
     let parallelism = match threads {

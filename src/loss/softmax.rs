@@ -53,12 +53,11 @@ impl<T: Real> Loss<T> for SoftmaxLoss {
     }
 
     fn score(&self, targets: &Targets<'_, T>, row: usize, logits: &[T]) -> T {
-        let mut best = 0;
-        for (j, &z) in logits.iter().enumerate() {
-            if z > logits[best] {
-                best = j;
-            }
-        }
-        if best == class_of(targets, row) { T::one() } else { T::zero() }
+        // Of equal logits the first wins. Without branches, whose outcome nothing predicts.
+        let class = class_of(targets, row);
+        let own = logits[class];
+        let before = logits[..class].iter().fold(true, |wins, &z| wins & (own > z));
+        let wins = logits[class..].iter().fold(before, |wins, &z| wins & (own >= z));
+        if wins { T::one() } else { T::zero() }
     }
 }

@@ -10,6 +10,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rand::seq::index;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
+use std::marker::PhantomData;
 
 /// Rows that are read at a time.
 const ROWS: usize = 512;
@@ -22,8 +23,9 @@ const ITERATIONS: usize = 4;
 /// First guess at the number of leading directions.
 const FIRST_BLOCK: usize = 192;
 
-/// G, estimated from a random subset of the rows: formed, or for very wide inputs only applied.
-pub(super) struct Covariance<'a, T> {
+/// G, estimated from a random subset of the rows: formed, or for very wide inputs only applied. Dense rows
+/// of T are multiplied in C.
+pub(super) struct Covariance<'a, T, C> {
     standard: Standard<'a, T>,
     rows: Vec<usize>,
     root_weights: Option<Array1<T>>,
@@ -32,9 +34,10 @@ pub(super) struct Covariance<'a, T> {
     gram: Option<Array2<f64>>,
     /// Directions that may have any variance.
     rank: usize,
+    precision: PhantomData<C>,
 }
 
-impl<'a, T: Real> Covariance<'a, T> {
+impl<'a, T: Real, C: Real> Covariance<'a, T, C> {
     /// Ten rows a feature, at least 4,096; sorted, so that X is read in order.
     pub fn estimate(
         problem: &Problem<'_, T>,
@@ -55,7 +58,9 @@ impl<'a, T: Real> Covariance<'a, T> {
         };
         let root_weights = problem.weights().map(|weights| weights.mapv(T::sqrt));
         let rank = d.min(rows.len());
-        let mut covariance = Self { standard, rows, root_weights, total, trace: 0.0, gram: None, rank };
+        let precision = PhantomData;
+        let mut covariance =
+            Self { standard, rows, root_weights, total, trace: 0.0, gram: None, rank, precision };
         if form || d <= GRAM_MAX {
             let gram = covariance.form();
             covariance.trace = gram.diag().sum();
@@ -76,10 +81,20 @@ impl<'a, T: Real> Covariance<'a, T> {
     /// From what is known of G.
     pub fn known(standard: Standard<'a, T>, gram: Array2<f64>) -> Self {
         let (trace, rank) = (gram.diag().sum(), gram.nrows());
-        Self { standard, rows: vec![], root_weights: None, total: 1.0, trace, gram: Some(gram), rank }
+        let precision = PhantomData;
+        Self {
+            standard,
+            rows: vec![],
+            root_weights: None,
+            total: 1.0,
+            trace,
+            gram: Some(gram),
+            rank,
+            precision,
+        }
     }
 
-    fn blocks(&self, mut visit: impl FnMut(ArrayView2<'_, T>)) {
+    fn blocks(&self, mut visit: impl FnMut(ArrayView2<'_, C>)) {
         let mut buffer = Array2::zeros((ROWS, self.standard.x.ncols()));
         let weights = self.root_weights.as_ref().map(|roots| roots.view());
         for rows in self.rows.chunks(ROWS) {
@@ -90,10 +105,10 @@ impl<'a, T: Real> Covariance<'a, T> {
     fn form(&self) -> Array2<f64> {
         let d = self.standard.x.ncols();
         let mut gram = Array2::zeros((d, d));
-        let weight = T::of(1.0 / self.total);
+        let weight = C::of(1.0 / self.total);
         self.blocks(|block| add_upper_gram(weight, block, gram.view_mut(), Threads::All));
         mirror(&mut gram);
-        gram.mapv(T::f64)
+        gram.mapv(C::f64)
     }
 
     pub fn n_features(&self) -> usize {
@@ -179,16 +194,16 @@ impl<'a, T: Real> Covariance<'a, T> {
             product(1.0, gram.view(), q.view(), 0.0, image.view_mut(), Threads::All);
             return image;
         }
-        let q = q.mapv(T::of);
+        let q = q.mapv(C::of);
         let mut sum = Array2::zeros(q.raw_dim());
-        let weight = T::of(1.0 / self.total);
+        let weight = C::of(1.0 / self.total);
         let mut scores = Array2::zeros((ROWS, q.ncols()));
         self.blocks(|block| {
             let mut scores = scores.slice_mut(s![..block.nrows(), ..]);
-            product(T::one(), block, q.view(), T::zero(), scores.view_mut(), Threads::All);
-            product(weight, block.t(), scores.view(), T::one(), sum.view_mut(), Threads::All);
+            product(C::one(), block, q.view(), C::zero(), scores.view_mut(), Threads::All);
+            product(weight, block.t(), scores.view(), C::one(), sum.view_mut(), Threads::All);
         });
-        sum.mapv(T::f64)
+        sum.mapv(C::f64)
     }
 
     /// At most `block` leading eigenpairs, the trailing ones inaccurate.

@@ -15,7 +15,7 @@ use super::standardisation::{FeatureMoments, Standard, standard_of_moments, stan
 use crate::error::Result;
 use crate::linalg::{LeadingEigen, Threads, lower_factor, product};
 use crate::problem::Problem;
-use crate::real::Real;
+use crate::real::{Real, cast};
 use crate::rows::{Rows, SparseRows, add_combination};
 use crate::spec::{AUTO_SHARE, Components, NARROW, Options};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
@@ -53,13 +53,13 @@ pub(super) enum Directions<T> {
 }
 
 impl<T: Real> InputMap<T> {
-    /// Fits centre, scale and directions.
+    /// Fits centre, scale and directions, for mapped inputs in C.
     ///
     /// `keep_all` keeps every direction, for a start from weights that need them all.
     ///
     /// # Errors
     /// [`crate::error::Error::Factorisation`].
-    pub fn fit(
+    pub fn fit<C: Real>(
         problem: &Problem<'_, T>,
         options: &Options,
         keep_all: bool,
@@ -68,7 +68,7 @@ impl<T: Real> InputMap<T> {
         let (center, scale) = standardisation(problem, options.scaling);
         let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
         let components = components(options, keep_all, problem.n_features());
-        let covariance = Covariance::estimate(problem, standard, components == Components::All, rng);
+        let covariance = Covariance::<T, C>::estimate(problem, standard, components == Components::All, rng);
         let directions = Self::directions(covariance, components, options, rng)?;
         Ok(Self { center, scale, directions })
     }
@@ -77,7 +77,7 @@ impl<T: Real> InputMap<T> {
     ///
     /// # Errors
     /// [`crate::error::Error::Factorisation`].
-    pub fn from_moments(
+    pub fn from_moments<C: Real>(
         problem: &Problem<'_, T>,
         moments: &FeatureMoments<'_>,
         options: &Options,
@@ -88,7 +88,7 @@ impl<T: Real> InputMap<T> {
         let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
         let components = components(options, keep_all, problem.n_features());
         let covariance = match moments.covariance {
-            Some(known) => Covariance::known(standard, scaled(known, scale.view())),
+            Some(known) => Covariance::<T, C>::known(standard, scaled(known, scale.view())),
             None => Covariance::estimate(problem, standard, components == Components::All, rng),
         };
         let directions = Self::directions(covariance, components, options, rng)?;
@@ -96,7 +96,7 @@ impl<T: Real> InputMap<T> {
     }
 
     /// [`InputMap::fit_features`] from the moments of all data so far.
-    pub fn features_from_moments(
+    pub fn features_from_moments<C: Real>(
         problem: &Problem<'_, T>,
         moments: &FeatureMoments<'_>,
         options: &Options,
@@ -105,7 +105,7 @@ impl<T: Real> InputMap<T> {
         let (center, scale) = standard_of_moments(moments, options.scaling);
         let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
         let covariance = match moments.covariance {
-            Some(known) => Covariance::known(standard, scaled(known, scale.view())),
+            Some(known) => Covariance::<T, C>::known(standard, scaled(known, scale.view())),
             None => Covariance::estimate(problem, standard, true, rng),
         };
         let damping = (options.input_damping * covariance.mean_eigenvalue()).max(TINY);
@@ -132,8 +132,8 @@ impl<T: Real> InputMap<T> {
         MapParts { center: self.center.clone(), scale: self.scale.clone(), directions }
     }
 
-    fn directions(
-        covariance: Covariance<'_, T>,
+    fn directions<C: Real>(
+        covariance: Covariance<'_, T, C>,
         components: Components,
         options: &Options,
         rng: &mut Xoshiro256PlusPlus,
@@ -164,14 +164,14 @@ impl<T: Real> InputMap<T> {
 
     /// Fits centre and scale alone, for penalties on the weights of single features. Returns the map,
     /// and G and δ for the metric that the first layer then needs.
-    pub fn fit_features(
+    pub fn fit_features<C: Real>(
         problem: &Problem<'_, T>,
         options: &Options,
         rng: &mut Xoshiro256PlusPlus,
     ) -> (Self, Array2<f64>, f64) {
         let (center, scale) = standardisation(problem, options.scaling);
         let standard = Standard { x: problem.x(), center: center.view(), scale: scale.view() };
-        let covariance = Covariance::estimate(problem, standard, true, rng);
+        let covariance = Covariance::<T, C>::estimate(problem, standard, true, rng);
         let damping = (options.input_damping * covariance.mean_eigenvalue()).max(TINY);
         let gram = covariance.dense();
         (Self { center, scale, directions: Directions::Features }, gram, damping)
@@ -203,7 +203,8 @@ impl<T: Real> InputMap<T> {
         Some(metric)
     }
 
-    /// x̃ with a trailing column of ones, `(n_samples, k + 1)`, rounded to C.
+    /// x̃ with a trailing column of ones, `(n_samples, k + 1)`. Dense rows are centred and scaled in T and
+    /// multiplied in C.
     pub fn apply<'x, C: Real>(&self, x: impl Into<Rows<'x, T>>) -> Array2<C> {
         let (x, k) = (x.into(), self.n_components());
         let mut mapped = Array2::ones((x.nrows(), k + 1));
@@ -212,21 +213,20 @@ impl<T: Real> InputMap<T> {
             return mapped;
         }
         let standard = Standard { x: x.reborrow(), center: self.center.view(), scale: self.scale.view() };
+        let forward = match &self.directions {
+            Directions::Features => None,
+            Directions::Spectral { forward, .. } => Some(cast::<T, C, _, _>(forward)),
+        };
         mapped.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter().enumerate().for_each_init(
-            || (Array2::zeros((ROWS, x.ncols())), Array2::zeros((ROWS, k))),
-            |(buffer, image), (chunk, mut out)| {
-                let rows = out.nrows();
+            || Array2::zeros((ROWS, x.ncols())),
+            |buffer, (chunk, mut out)| {
                 let start = chunk * ROWS;
-                let block = standard.rows(start..start + rows, None, buffer);
-                let mut round = |values: ArrayView2<'_, T>| {
-                    out.slice_mut(s![.., ..k]).zip_mut_with(&values, |out, &v| *out = C::of(v.f64()));
-                };
-                match &self.directions {
-                    Directions::Features => round(block),
-                    Directions::Spectral { forward, .. } => {
-                        let mut image = image.slice_mut(s![..rows, ..]);
-                        product(T::one(), block, forward.view(), T::zero(), image.view_mut(), Threads::One);
-                        round(image.view());
+                let block = standard.rows(start..start + out.nrows(), None, buffer);
+                let mut out = out.slice_mut(s![.., ..k]);
+                match &forward {
+                    None => out.assign(&block),
+                    Some(forward) => {
+                        product(C::one(), block, forward.view(), C::zero(), out, Threads::One);
                     }
                 }
             },

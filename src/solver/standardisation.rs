@@ -4,7 +4,7 @@ use crate::problem::Problem;
 use crate::real::Real;
 use crate::rows::{Rows, SparseRows};
 use crate::spec::Scaling;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, Zip, s};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -20,32 +20,45 @@ pub(super) struct Standard<'a, T> {
 }
 
 impl<T: Real> Standard<'_, T> {
-    fn standardise(&self, row: &mut [T]) {
-        if let (Some(center), Some(scale)) = (self.center.as_slice(), self.scale.as_slice()) {
-            for ((v, &center), &scale) in row.iter_mut().zip(center).zip(scale) {
-                *v = (*v - center) * scale;
-            }
-        }
-    }
-
-    /// Some rows, times the roots of their weights, in the first rows of `buffer`.
-    pub fn rows<'b>(
+    /// Some rows, times the roots of their weights, rounded to C, in the first rows of `buffer`.
+    pub fn rows<'b, C: Real>(
         &self,
         rows: impl ExactSizeIterator<Item = usize>,
         root_weights: Option<ArrayView1<'_, T>>,
-        buffer: &'b mut Array2<T>,
-    ) -> ArrayView2<'b, T> {
+        buffer: &'b mut Array2<C>,
+    ) -> ArrayView2<'b, C> {
         let count = rows.len();
         for (row, mut out) in rows.zip(buffer.rows_mut()) {
-            self.x.copy(row, out.view_mut());
-            if let Some(out) = out.as_slice_mut() {
-                self.standardise(out);
-                if let Some(roots) = root_weights {
-                    out.iter_mut().for_each(|v| *v *= roots[row]);
-                }
+            let root = root_weights.map(|roots| C::of(roots[row].f64()));
+            self.row(row, out.view_mut());
+            if let Some(root) = root {
+                out.map_inplace(|v| *v *= root);
             }
         }
         buffer.slice(s![..count, ..])
+    }
+
+    fn row<C: Real>(&self, row: usize, out: ArrayViewMut1<'_, C>) {
+        let Self { x, center, scale } = self;
+        // Rounded last: near values far from zero keep their differences.
+        let standard = |v: T, center: T, scale: T| C::of(((v - center) * scale).f64());
+        let features = Zip::from(out).and(center).and(scale);
+        match x {
+            Rows::Dense(x) => {
+                features
+                    .and(x.row(row))
+                    .for_each(|out, &center, &scale, &v| *out = standard(v, center, scale));
+            }
+            Rows::Sparse(x) => {
+                let mut entries = x.entries(row).peekable();
+                let mut column = 0;
+                features.for_each(|out, &center, &scale| {
+                    let held = entries.next_if(|&(j, _)| j == column).map_or(T::zero(), |(_, v)| v);
+                    *out = standard(held, center, scale);
+                    column += 1;
+                });
+            }
+        }
     }
 }
 

@@ -40,14 +40,14 @@ pub(super) fn start<C: Real, T: Real>(
     rng: &mut Xoshiro256PlusPlus,
 ) -> Result<(InputMap<T>, Vec<Layer<C>>)> {
     let (mut map, metric) = if options.penalties[0].is_elementwise() {
-        let (map, gram, damping) = InputMap::fit_features(problem, options, rng);
+        let (map, gram, damping) = InputMap::fit_features::<C>(problem, options, rng);
         (map, Some((gram, damping)))
     } else {
-        (InputMap::fit(problem, options, false, rng)?, None)
+        (InputMap::fit::<C>(problem, options, false, rng)?, None)
     };
     let weights = match network {
         None => random_weights_of_all(problem, options, &map, rng),
-        Some(network) => given_weights(network, problem, options, &mut map, rng)?,
+        Some(network) => given_weights::<C, T>(network, problem, options, &mut map, rng)?,
     };
     let mut layers = assemble(in_precision(&weights)?, options, &map, metric.as_ref())?;
     for layer in &mut layers {
@@ -103,7 +103,7 @@ pub(super) fn assemble<C: Real, T: Real>(
 }
 
 /// The weights of `network` in mapped coordinates, for which the map may have to be fitted again.
-fn given_weights<T: Real>(
+fn given_weights<C: Real, T: Real>(
     network: &Network<T>,
     problem: &Problem<'_, T>,
     options: &Options,
@@ -114,9 +114,9 @@ fn given_weights<T: Real>(
     if loses(map, network) {
         // The given weights reach beyond the leading directions: keep them all, or theirs.
         if problem.n_features() > GRAM_MAX {
-            map.widen(network.coefs[0].view(), problem, options, rng)?;
+            map.widen::<C>(network.coefs[0].view(), problem, options, rng)?;
         } else {
-            *map = InputMap::fit(problem, options, true, rng)?;
+            *map = InputMap::fit::<C>(problem, options, true, rng)?;
         }
     }
     mapped_weights(network, problem, options, map)

@@ -159,7 +159,7 @@ pub fn stream<C: Real, T: Real>(
     let seed = options.seed.wrapping_add(next.steps as u64);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let metric = if options.penalties[0].is_elementwise() {
-        let (map, gram, damping) = InputMap::features_from_moments(problem, moments, options, &mut rng);
+        let (map, gram, damping) = InputMap::features_from_moments::<C>(problem, moments, options, &mut rng);
         next.change_map(map);
         Some((gram, damping))
     } else {
@@ -167,7 +167,7 @@ pub fn stream<C: Real, T: Real>(
         let all = |map: &InputMap<T>| map.n_components() == d;
         if refit || next.map.is_none() {
             let whole = next.map.as_ref().is_some_and(all);
-            next.change_map(InputMap::from_moments(problem, moments, options, whole, &mut rng)?);
+            next.change_map(InputMap::from_moments::<C>(problem, moments, options, whole, &mut rng)?);
         }
         if let (Some(start), Some(map)) = (start, &next.map)
             && next.weights.is_empty()
@@ -175,7 +175,7 @@ pub fn stream<C: Real, T: Real>(
             && loses(map, start)
         {
             // The given weights reach beyond the leading directions: keep them all.
-            next.map = Some(InputMap::from_moments(problem, moments, options, true, &mut rng)?);
+            next.map = Some(InputMap::from_moments::<C>(problem, moments, options, true, &mut rng)?);
         }
         None
     };

@@ -24,7 +24,7 @@ impl<T: Real> InputMap<T> {
     ///
     /// # Errors
     /// [`crate::error::Error::Factorisation`].
-    pub(super) fn widen(
+    pub(super) fn widen<C: Real>(
         &mut self,
         coef: ArrayView2<'_, T>,
         problem: &Problem<'_, T>,
@@ -42,7 +42,7 @@ impl<T: Real> InputMap<T> {
         let turn = &lengths.vectors.slice(s![.., ..kept]) / &lengths.values.slice(s![..kept]).mapv(f64::sqrt);
         let basis = times(rest.view(), turn.view());
         let standard = Standard { x: problem.x(), center: self.center.view(), scale: self.scale.view() };
-        let covariance = Covariance::estimate(problem, standard, false, rng);
+        let covariance = Covariance::<T, C>::estimate(problem, standard, false, rng);
         let damping = (options.input_damping * covariance.mean_eigenvalue()).max(TINY);
         let variances = full_eigen(&times(basis.t(), covariance.apply(&basis).view()), rng)?;
         let basis = times(basis.view(), variances.vectors.view());

@@ -38,7 +38,7 @@ fn fit<T: Real>(
         spec.damping = Some((DAMPING, 1.0));
         change(spec);
     });
-    InputMap::fit(&problem, &options, false, &mut rng(8)).unwrap()
+    InputMap::fit::<T>(&problem, &options, false, &mut rng(8)).unwrap()
 }
 
 /// Correlated features of falling variance, off centre; rank min(rows, columns).
@@ -358,6 +358,25 @@ fn large_means_do_not_cancel<T: Real>() {
     // The shifted values themselves are rounded to this.
     let rounding = 60.0 * shift * 1e2 * T::epsilon().f64();
     assert!(wrong <= rounding, "off by {wrong}, rounding {rounding}");
+}
+
+/// Of double-precision rows for a loop in single precision: only what is centred is rounded to it, and
+/// all later steps are of its accuracy.
+#[test]
+fn double_rows_for_single_precision() {
+    let x = correlated::<f64>(300, 12, 0.9) + 1e8;
+    let classes = vec![0; 300];
+    let problem = Problem::new(x.view(), Targets::Classes(&classes), None, 2, LossKind::SOFTMAX).unwrap();
+    for components in [Components::All, Components::Count(6)] {
+        let options = options(300, 12, |spec| spec.components = components);
+        let double = InputMap::fit::<f64>(&problem, &options, false, &mut rng(8)).unwrap();
+        let single = InputMap::fit::<f32>(&problem, &options, false, &mut rng(8)).unwrap();
+        let exact = double.apply::<f64>(x.view());
+        let mapped = single.apply::<f32>(x.view()).mapv(f64::from);
+        // Directions may turn: lengths and angles of rows do not.
+        let wrong = distance(mapped.dot(&mapped.t()).view(), exact.dot(&exact.t()).view());
+        assert!(wrong > 0.0 && wrong <= 1e2 * f64::from(f32::EPSILON), "{components:?}: off by {wrong}");
+    }
 }
 
 fn maps_have_the_same_bits_in_every_pool<T: Real>() {
