@@ -41,7 +41,7 @@ def same(one, other, **tolerance):
 
 
 def alike(dense, sparse, X):
-    """The weights of a pixel that is nearly always 0 are rounding; what they do is not."""
+    """Weights of a pixel that is nearly always 0 are rounding; predictions are not."""
     name = "predict" if isinstance(dense, LiftedMLPRegressor) else "decision_function"
     expected, got = (getattr(model, name)(X) for model in (dense, sparse))
     assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
