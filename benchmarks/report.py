@@ -64,16 +64,16 @@ def read_results(folder) -> dict[str, dict]:
 
 def split_page(page) -> dict[str, str]:
     """Return the sections that a page has, with their headings, by benchmark."""
+    names = {title: name for name, (title, _) in SECTIONS.items()}
     sections = {}
-    for section in re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]:
-        title = section.partition("\n")[0].removeprefix("## ")
-        for name, (known, _) in SECTIONS.items():
-            if title == known:
-                sections[name] = section.strip()
+    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        title = section.partition("\n")[0]
+        if title in names:
+            sections[names[title]] = f"## {section.strip()}"
     return sections
 
 
-def write_page(results, folder, kept=()) -> str:
+def write_page(results, folder, kept=None) -> str:
     """Return the page: notice, introduction, and a section for each benchmark.
 
     Parameters
@@ -82,8 +82,8 @@ def write_page(results, folder, kept=()) -> str:
         Content of the JSON files, by the benchmarks' names.
     folder : Path
         Where the page will be; pictures are looked for in its folder ``figures``.
-    kept : dict of str to str
-        Sections for those of which there is no result.
+    kept : dict of str to str, default=None
+        Sections for benchmarks of which there is no result.
     """
     parts = [NOTICE, "# Benchmarks"]
     parts.append(
@@ -91,7 +91,7 @@ def write_page(results, folder, kept=()) -> str:
         "the `--help` of each says what exactly it measures. Seconds are those of the "
         "machine that a section names; ratios within it, measured in one run, say more."
     )
-    sections = dict(kept)
+    sections = dict(kept or {})
     for name, result in results.items():
         sections[name] = write_section(name, result, folder)
     parts += [sections[name] for name in SECTIONS if name in sections]

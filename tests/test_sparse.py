@@ -41,10 +41,19 @@ def same(one, other, **tolerance):
 
 
 def alike(dense, sparse, X):
-    """Weights of a pixel that is nearly always 0 are rounding; predictions are not."""
+    """Predictions, and weights for what varies: of a pixel that is nearly always 0 its
+    weight is rounding in single precision.
+    """
     name = "predict" if isinstance(dense, LiftedMLPRegressor) else "decision_function"
-    expected, got = (getattr(model, name)(X) for model in (dense, sparse))
-    assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    spread = X.std(axis=0)[:, np.newaxis]
+
+    def parts(model):
+        first, *others = model.coefs_
+        return [getattr(model, name)(X), spread * first, *others]
+
+    for expected, got in zip(parts(dense), parts(sparse), strict=True):
+        share = 1e-5 if len(expected) == len(X) else 2e-5
+        assert_allclose(got, expected, rtol=0, atol=share * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("container", FORMATS)
@@ -144,7 +153,7 @@ def test_regression(images, solver):
     alike(dense, sparse, X)
     if solver == "batch":
         same(dense, sparse)
-    assert_allclose(sparse.predict(sp.csr_array(X)), sparse.predict(X), rtol=1e-9)
+    assert_allclose(sparse.predict(sp.csr_array(X)), dense.predict(X), rtol=1e-5)
 
 
 def test_multilabel_and_starts():

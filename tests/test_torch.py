@@ -742,11 +742,13 @@ def test_a_fit_from_a_module_keeps_its_accuracy(digits_split, trained):
     assert 0.85 < score < 0.99, "neither trained nor untrained"
     clf = from_torch(module, max_iter=1, learning_rate_init=0.01)
     careful = clf.fit(X_train, y_train).score(X_test, y_test)
-    # One image more or less is rounding, which differs between processors. A pass from
-    # random weights at this rate has 0.81 to 0.89, by the seed.
+    # One image more or less is rounding, which differs between processors; a pass from
+    # random weights at this rate is far below: 0.81 to 0.89 by the seed, 0.84 with 0.
     assert careful >= score - 0.02
-    scratch = LiftedMLPClassifier(32, max_iter=1, learning_rate_init=0.01)
-    assert scratch.fit(X_train, y_train).score(X_test, y_test) < score - 0.04
+    scratch = LiftedMLPClassifier(
+        32, max_iter=1, learning_rate_init=0.01, random_state=0
+    )
+    assert scratch.fit(X_train, y_train).score(X_test, y_test) < score - 0.1
     longer = from_torch(module, max_iter=10).fit(X_train, y_train)
     assert longer.score(X_test, y_test) >= score - 0.01
     assert longer.loss_ < clf.loss_curve_[0]

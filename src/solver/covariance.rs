@@ -24,7 +24,7 @@ const ITERATIONS: usize = 4;
 const FIRST_BLOCK: usize = 192;
 
 /// G, estimated from a random subset of the rows: formed, or for very wide inputs only applied. Dense rows
-/// of T are multiplied in C.
+/// of T are multiplied in C, or where their squares leave its range, in T.
 pub(super) struct Covariance<'a, T, C> {
     standard: Standard<'a, T>,
     rows: Vec<usize>,
@@ -69,7 +69,8 @@ impl<'a, T: Real, C: Real> Covariance<'a, T, C> {
             covariance.trace = match covariance.standard.x {
                 Rows::Dense(_) => {
                     let mut sum = 0.0;
-                    covariance.blocks(|block| sum += block.iter().map(|v| v.f64() * v.f64()).sum::<f64>());
+                    covariance
+                        .blocks::<C>(|block| sum += block.iter().map(|v| v.f64() * v.f64()).sum::<f64>());
                     sum / total
                 }
                 Rows::Sparse(x) => covariance.sparse_trace(x),
@@ -94,7 +95,7 @@ impl<'a, T: Real, C: Real> Covariance<'a, T, C> {
         }
     }
 
-    fn blocks(&self, mut visit: impl FnMut(ArrayView2<'_, C>)) {
+    fn blocks<P: Real>(&self, mut visit: impl FnMut(ArrayView2<'_, P>)) {
         let mut buffer = Array2::zeros((ROWS, self.standard.x.ncols()));
         let weights = self.root_weights.as_ref().map(|roots| roots.view());
         for rows in self.rows.chunks(ROWS) {
@@ -103,12 +104,16 @@ impl<'a, T: Real, C: Real> Covariance<'a, T, C> {
     }
 
     fn form(&self) -> Array2<f64> {
+        in_range(self.form_in::<C>()).unwrap_or_else(|| self.form_in::<T>())
+    }
+
+    fn form_in<P: Real>(&self) -> Array2<f64> {
         let d = self.standard.x.ncols();
         let mut gram = Array2::zeros((d, d));
-        let weight = C::of(1.0 / self.total);
+        let weight = P::of(1.0 / self.total);
         self.blocks(|block| add_upper_gram(weight, block, gram.view_mut(), Threads::All));
         mirror(&mut gram);
-        gram.mapv(C::f64)
+        gram.mapv(P::f64)
     }
 
     pub fn n_features(&self) -> usize {
@@ -194,16 +199,20 @@ impl<'a, T: Real, C: Real> Covariance<'a, T, C> {
             product(1.0, gram.view(), q.view(), 0.0, image.view_mut(), Threads::All);
             return image;
         }
-        let q = q.mapv(C::of);
+        in_range(self.image_in::<C>(q)).unwrap_or_else(|| self.image_in::<T>(q))
+    }
+
+    fn image_in<P: Real>(&self, q: &Array2<f64>) -> Array2<f64> {
+        let q = q.mapv(P::of);
         let mut sum = Array2::zeros(q.raw_dim());
-        let weight = C::of(1.0 / self.total);
+        let weight = P::of(1.0 / self.total);
         let mut scores = Array2::zeros((ROWS, q.ncols()));
         self.blocks(|block| {
             let mut scores = scores.slice_mut(s![..block.nrows(), ..]);
-            product(C::one(), block, q.view(), C::zero(), scores.view_mut(), Threads::All);
-            product(weight, block.t(), scores.view(), C::one(), sum.view_mut(), Threads::All);
+            product(P::one(), block, q.view(), P::zero(), scores.view_mut(), Threads::All);
+            product(weight, block.t(), scores.view(), P::one(), sum.view_mut(), Threads::All);
         });
-        sum.mapv(C::f64)
+        sum.mapv(P::f64)
     }
 
     /// At most `block` leading eigenpairs, the trailing ones inaccurate.
@@ -260,6 +269,10 @@ impl<'a, T: Real, C: Real> Covariance<'a, T, C> {
         });
         reached.map(|last| last + 1)
     }
+}
+
+fn in_range(values: Array2<f64>) -> Option<Array2<f64>> {
+    values.iter().all(|v| v.is_finite()).then_some(values)
 }
 
 /// Pairs to look for where the leading `k` shall be accurate.

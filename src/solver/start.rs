@@ -28,7 +28,8 @@ fn sampled_length(n_features: usize) -> f64 {
 ///
 /// Hidden weights are drawn for centred, scaled inputs, those of the first layer of the stochastic
 /// solver from differences of samples (`sampled_weights.rs`); output weights are 0, so that training starts
-/// from the constant prediction. The map is in the precision of the data, T, but fitted by products in C, in which weights are trained.
+/// from the constant prediction. The map is in the precision of the data, T, but fitted by products in C, in
+/// which weights are trained.
 ///
 /// # Errors
 /// [`Error::Shape`] when the network does not fit the problem, [`Error::Parameter`] when it leaves the

@@ -379,6 +379,25 @@ fn double_rows_for_single_precision() {
     }
 }
 
+/// Unscaled values of which the squares are beyond single precision, formed and only applied.
+#[test]
+fn large_double_rows_for_single_precision() {
+    for (n, d, components) in [(300, 12, Components::All), (40, 2100, Components::Count(6))] {
+        let x = correlated::<f64>(n, d, 0.9);
+        let classes = vec![0; n];
+        let options = options(n, d, |spec| (spec.components, spec.scaling) = (components, Scaling::None));
+        let lengths = |x: &Array2<f64>| {
+            let targets = Targets::Classes(&classes);
+            let problem = Problem::new(x.view(), targets, None, 2, LossKind::SOFTMAX).unwrap();
+            let map = InputMap::fit::<f32>(&problem, &options, false, &mut rng(8)).unwrap();
+            let mapped = map.apply::<f32>(x.view()).mapv(f64::from);
+            mapped.dot(&mapped.t())
+        };
+        let wrong = distance(lengths(&(&x * 1e25)).view(), lengths(&x).view());
+        assert!(wrong <= 1e2 * f64::from(f32::EPSILON), "{n} x {d}: off by {wrong}");
+    }
+}
+
 fn maps_have_the_same_bits_in_every_pool<T: Real>() {
     for (x, components) in [
         (correlated::<T>(700, 30, 0.95), Components::All),
