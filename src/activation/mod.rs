@@ -9,7 +9,7 @@
 //!
 //! One file per family. To add an activation: implement [`Elementwise`] (or [`Activation`], for one
 //! that couples the units of a layer), add a row to [`ActivationKind`]; the property tests in
-//! `tests/activation.rs` then cover it. [`Tie`] joins an activation to a divergence; [`Parametric`] adds
+//! `tests/rust/activation.rs` then cover it. [`Tie`] joins an activation to a divergence; [`Parametric`] adds
 //! what it takes to learn the parameter.
 
 mod clip;

@@ -14,7 +14,7 @@
 //! | `sparse(share)` | 0 where that share of the weights, or more, is 0 | no |
 //!
 //! P sees the weights alone, never the intercepts. One file per penalty. To add one: implement
-//! [`Penalty`], add it to [`PenaltyKind`]; the property tests in `tests/penalty.rs` then want a row.
+//! [`Penalty`], add it to [`PenaltyKind`]; the property tests in `tests/rust/penalty.rs` then want a row.
 //! The value of the ridge, the only smooth penalty, belongs to the weight block itself.
 
 mod bounds;

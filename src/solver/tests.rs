@@ -1,4 +1,4 @@
-//! Unit tests of the solver's private parts; the public solver is tested in `tests/stochastic.rs`.
+//! Unit tests of the solver's private parts; the public solver is tested in `tests/rust/stochastic.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod blocks;

@@ -1,8 +1,4 @@
 //! Standardised targets: what each loss gets, and networks that are back in the targets' units.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[macro_use]
-mod common;
 
 use liftnet::activation::ActivationKind;
 use liftnet::error::Error;

@@ -1,10 +1,6 @@
 //! Sparse inputs give what the same inputs give as a dense array.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[macro_use]
-mod common;
-
-use common::{normal, stochastic};
+use crate::common::{normal, stochastic};
 use liftnet::activation::ActivationKind;
 use liftnet::error::Error;
 use liftnet::linalg::Threads;
@@ -84,7 +80,7 @@ fn options(n: usize, d: usize, change: impl FnOnce(&mut Spec)) -> Options {
         tol: 0.0,
         n_iter_no_change: 1000,
         seed: 1,
-        ..common::spec()
+        ..crate::common::spec()
     };
     change(&mut spec);
     spec.check(n, d).unwrap()

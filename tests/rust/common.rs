@@ -1,5 +1,4 @@
 //! What several test files use.
-#![allow(dead_code, unused_macros)] // not every file all of it
 
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Result;

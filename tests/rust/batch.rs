@@ -1,9 +1,6 @@
 //! The batch solver from outside: monotone, deterministic, exact in the weights of the samples.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{losses, normal};
+use crate::common::{losses, normal};
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::linalg::Threads;
 use liftnet::loss::{LossKind, Targets};
@@ -74,7 +71,7 @@ impl<T: Real> Table<T> {
             seed: 3,
             diagnostics: true,
             total_weight: self.weights.as_ref().map(|weights| weights.iter().map(|w| w.f64()).sum()),
-            ..common::spec()
+            ..crate::common::spec()
         };
         change(&mut spec);
         let options = spec.check(self.x.nrows(), self.x.ncols()).unwrap();

@@ -1,10 +1,6 @@
 //! What is refused before the first block is solved, and networks as plain weights.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[macro_use]
-mod common;
-
-use common::spec;
+use crate::common::spec;
 use liftnet::activation::ActivationKind;
 use liftnet::error::Error;
 use liftnet::linalg::Threads;

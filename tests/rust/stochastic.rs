@@ -1,10 +1,6 @@
 //! The stochastic solver from outside: what it learns, what it promises, what it survives.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[macro_use]
-mod common;
-
-use common::{losses, normal, stochastic};
+use crate::common::{losses, normal, stochastic};
 use liftnet::activation::ActivationKind;
 use liftnet::error::{Error, Result};
 use liftnet::linalg::Threads;
@@ -103,7 +99,7 @@ impl<T: Real> Table<T> {
             tol: 0.0,
             n_iter_no_change: 1000,
             seed: 1,
-            ..common::spec()
+            ..crate::common::spec()
         };
         change(&mut spec);
         spec.check(self.x.nrows(), self.x.ncols()).unwrap()

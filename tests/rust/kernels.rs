@@ -1,10 +1,6 @@
 //! Kernels: optimality conditions, degenerate problems, errors, both precisions.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[macro_use]
-mod common;
-
-use common::{losses, normal};
+use crate::common::{losses, normal};
 use liftnet::activation::{ActivationKind, Divergence};
 use liftnet::error::Error;
 use liftnet::kernel::Stopping;

@@ -1,8 +1,4 @@
 //! Every activation of `ActivationKind::ALL` against the properties of an argmin.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[macro_use]
-mod common;
 
 use liftnet::activation::{ActivationKind, Divergence, Elementwise, Parameter, Tie};
 use liftnet::real::Real;

@@ -1,10 +1,6 @@
 //! Every loss of `LossKind::ALL`: gradient, convexity, curvature, stability, score.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[macro_use]
-mod common;
-
-use common::losses;
+use crate::common::losses;
 use liftnet::loss::{Loss, LossKind, Targets};
 use liftnet::real::Real;
 use ndarray::Array2;

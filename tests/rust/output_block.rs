@@ -1,9 +1,6 @@
 //! No fit ends worse, on the data that it was trained on, than the best constant prediction.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{losses, normal, stochastic};
+use crate::common::{losses, normal, stochastic};
 use liftnet::activation::ActivationKind;
 use liftnet::error::{Error, Result};
 use liftnet::kernel::best_constant::best_constant;
@@ -73,7 +70,7 @@ impl<T: Real> Table<T> {
             penalty_weight: None,
             max_iter: Some(8),
             seed: 3,
-            ..common::spec()
+            ..crate::common::spec()
         };
         change(&mut spec);
         spec.check(self.x.nrows(), self.x.ncols()).unwrap()

@@ -1,10 +1,6 @@
 //! The block of an activation's parameter: derivatives, convexity, optimality, what it recovers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[macro_use]
-mod common;
-
-use common::normal;
+use crate::common::normal;
 use liftnet::activation::{ActivationKind, Moments};
 use liftnet::error::Error;
 use liftnet::kernel::Stopping;

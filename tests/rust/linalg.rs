@@ -1,10 +1,6 @@
 //! Products, inverses, factors and spectra against naive twins.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[macro_use]
-mod common;
-
-use common::normal;
+use crate::common::normal;
 use liftnet::error::Error;
 use liftnet::linalg::{
     Threads, add_upper_gram, damped_inverse, leading_eigen, lower_factor, mirror, product,

@@ -1,10 +1,6 @@
 //! Every penalty against the definition of its proximal map.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[macro_use]
-mod common;
-
-use common::normal;
+use crate::common::normal;
 use liftnet::linalg::singular_values;
 use liftnet::penalty::{Bounds, ElasticNet, Penalty, PenaltyKind};
 use liftnet::real::Real;

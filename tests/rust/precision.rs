@@ -1,9 +1,6 @@
 //! Training in single precision on data in double: what must not be lost by it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::normal;
+use crate::common::normal;
 use liftnet::activation::ActivationKind;
 use liftnet::error::{Error, Result};
 use liftnet::linalg::Threads;
@@ -29,7 +26,7 @@ fn options(x: &Array2<f64>, change: impl FnOnce(&mut Spec)) -> Options {
         n_iter_no_change: 1000,
         early_stopping: false,
         seed: 1,
-        ..common::spec()
+        ..crate::common::spec()
     };
     change(&mut spec);
     spec.check(x.nrows(), x.ncols()).unwrap()
