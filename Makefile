@@ -60,6 +60,7 @@ bench: $(STAMPS)/build
 	$(call measure,scaling) $(call figure,scaling)
 	$(call measure,memory)
 	$(call measure,stability)
+	$(call measure,grid_search)
 	-$(call measure,time_to_accuracy) --hidden 300 512,512 1024,1024 --pca $(call figure,time_to_accuracy)
 	-$(call measure,block_descent)
 	-$(call measure,robustness)

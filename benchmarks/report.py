@@ -228,6 +228,25 @@ def render_memory(result) -> str:
     )
 
 
+def render_grid_search(result) -> str:
+    """Render grid_search.json."""
+    heads = ["data", "fits", "way", "threads of a fit", "seconds", "over one process"]
+    return write_table(
+        heads,
+        [
+            [
+                f"{row['data']}, {row['rows']:,} rows",
+                row["fits"],
+                row["way"],
+                row["threads"],
+                f"{row['seconds']:.2f}",
+                f"{row['ratio']:.2f}",
+            ]
+            for row in result["results"]
+        ],
+    )
+
+
 def render_scaling(result) -> str:
     """Render scaling.json: a table for each quantity, its exponents below."""
     base = ", ".join(f"{value:,} {key}" for key, value in result["base"].items())
@@ -447,6 +466,7 @@ SECTIONS: dict[str, tuple[str, Callable[[dict], str]]] = {
     "block_descent": ("Published block descent", render_block_descent),
     "initialisation": ("Lifted weights as a start", render_initialisation),
     "robustness": ("Noise on the inputs", render_robustness),
+    "grid_search": ("A grid search in processes", render_grid_search),
     "regularisation": ("Dropout and label smoothing", render_regularisation),
     "kernels": ("Kernels", render_kernels),
     "micro": ("Rates of the kernels", render_micro),

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from math import sqrt
 from pathlib import Path
@@ -20,6 +21,7 @@ from liftnet import LiftedMLPClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import defaults
+import grid_search
 import memory
 import micro
 import peers
@@ -524,6 +526,32 @@ def test_time_to_accuracy_of_several_networks(monkeypatch, capsys, tmp_path):
     pytest.importorskip("matplotlib")
     time_to_accuracy.draw_figure(results, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+def test_grid_search_takes_medians_of_searches_in_turn(monkeypatch):
+    seen = []
+
+    def search(X, y, processes, limit, folds):
+        seen.append((len(X), processes, limit, folds))
+        return {1: 6.0, 2: 3.0}[processes] + len(seen) % 2, 2 // processes
+
+    monkeypatch.setattr(grid_search, "search", search)
+    args = SimpleNamespace(processes=2, repeats=3, folds=4)
+    X = np.zeros((250, 3))
+    rows = grid_search.measure("digits", X, X[:, 0], args)
+    # Workers are started by a small search, whose time is not counted.
+    once = [(250, 1, None, 4), (125, 2, None, 2), (250, 2, None, 4)]
+    assert seen == 3 * [*once, (125, 2, 2, 2), (250, 2, 2, 4)]
+    assert [row["threads"] for row in rows] == [2, 1, 1]
+    assert [row["fits"] for row in rows] == [16] * 3
+    assert rows[0]["ratio"] == 1 and 0.4 < rows[1]["ratio"] < 0.7
+    text = report.render_grid_search({"results": rows})
+    assert "| digits, 250 rows | 16 | processes, by default | 1 |" in text
+
+
+def test_grid_search_counts_the_threads_of_its_fits(iris):
+    seconds, threads = grid_search.search(*iris, 1, None, 2)
+    assert seconds > 0 and threads == len(os.sched_getaffinity(0))
 
 
 def test_regularisation_fits_every_choice_and_takes_medians(monkeypatch):

@@ -12,6 +12,12 @@
 //! solver trains other output weights than a network that jumps needs: those for the lifted variables of
 //! its stand-ins (hard_tanh for sign). There the block is solved in any case.
 //!
+//! A classifier that gains no more than chance gives, and is right less often than the constant, becomes
+//! the constant as well. By chance, where q inputs tell nothing of the targets, the block gains about
+//! q‖g‖²/(2Bn): g is the gradient for the logits of a sample at the constant, its square the mean over
+//! the n samples, B the bound of the curvature. Akaike (1974) asks twice as much of a model that shall
+//! predict better.
+//!
 //! A run of a single pass is too short for its output weights: some steps on the block ([`settle`]) then
 //! gain what another pass would.
 //!
@@ -44,6 +50,8 @@ const CHEAP: usize = 1 << 27;
 const FAR_BELOW: f64 = 0.5;
 /// Share of the constant's loss that a network must gain to be left alone.
 const LEAST_GAIN: f64 = 1e-3;
+/// Share of the constant's loss that is never gained by chance alone.
+const MOST_BY_CHANCE: f64 = 0.03;
 /// Relative residual, and iterations at most, of the smooth block.
 const TOLERANCE: f64 = 1e-5;
 const MOST_ITERATIONS: usize = 60;
@@ -73,7 +81,7 @@ pub(super) struct Ending<'a, 't, T> {
 
 /// Leaves the network no worse than the best constant prediction on the data that it was trained on:
 /// solves the output block where it gains next to nothing on that, or where the network jumps and the
-/// lifted one does not. Held-out data choose between the trained weights, if they are better than the
+/// lifted one does not, and has no classifier guess. Held-out data choose between the trained weights, if they are better than the
 /// constant, the constant and the solution, by their loss; F does without. Returns loss and score of the
 /// network where there was such a choice.
 ///
@@ -97,33 +105,17 @@ pub(super) fn keep_below_constant<T: Real>(
     if !(cheap || must_solve) && ending.running.is_some_and(|loss| loss < FAR_BELOW * constant.loss) {
         return Ok(None);
     }
-    let (loss, _) = block.means(output);
-    if !must_solve && loss < (1.0 - LEAST_GAIN) * constant.loss {
-        return Ok(None);
+    let (mut reached, mut changed) = (block.means(output), false);
+    if must_solve || reached.0 >= (1.0 - LEAST_GAIN) * constant.loss {
+        block.choose(output, &constant, reached.0, ending, may_solve)?;
+        (reached, changed) = (block.means(output), true);
     }
-    let trained = block.choice(output, ending.held_out)?;
-    block.make_constant(output, &constant)?;
-    let mut choices = vec![block.choice(output, ending.held_out)?];
-    // Without 0 in the set of a penalty, the weights nearest to it may be worse.
-    if loss < constant.loss || trained.value < choices[0].value {
-        choices.push(trained);
+    let ended = ending.held_out.is_none() && matches!(ending.status, Status::MaxIter | Status::Converged);
+    let guesses = ended && !options.loss.is_regression();
+    if guesses && let Some(means) = block.replace_guesses(output, &constant, reached)? {
+        return Ok(Some(means));
     }
-    choices.sort_by(|a, b| a.value.total_cmp(&b.value));
-    if may_solve {
-        output.restore(&choices[0].weights);
-        if block.solve(output, ending.memory, MOST_STEPS)? {
-            let solution = block.choice(output, ending.held_out)?;
-            if solution.value <= choices[0].value && output.is_finite() {
-                choices.insert(0, solution);
-            }
-        }
-    }
-    // Of equals the first, whose F is least.
-    let chosen = choices.into_iter().min_by(|a, b| a.held_out.total_cmp(&b.held_out));
-    if let Some(chosen) = chosen {
-        output.restore(&chosen.weights);
-    }
-    Ok(Some(block.means(output)))
+    Ok(changed.then_some(reached))
 }
 
 /// Lowers F from the trained weights on: some steps on the output block, none of which raises it.
@@ -221,6 +213,85 @@ impl<T: Real> OutputBlock<'_, '_, '_, T> {
             held_out: held_out.map_or(0.0, |data| on(data).means(output).0),
             weights: output.weights.clone(),
         })
+    }
+
+    /// Leaves the layer with the best of its weights, the constant and, where that `may` be, the solution.
+    fn choose(
+        &self,
+        output: &mut Layer<T>,
+        constant: &Constant,
+        loss: f64,
+        ending: &Ending<'_, '_, T>,
+        may_solve: bool,
+    ) -> Result<()> {
+        let trained = self.choice(output, ending.held_out)?;
+        self.make_constant(output, constant)?;
+        let mut choices = vec![self.choice(output, ending.held_out)?];
+        // Without 0 in the set of a penalty, the weights nearest to it may be worse.
+        if loss < constant.loss || trained.value < choices[0].value {
+            choices.push(trained);
+        }
+        choices.sort_by(|a, b| a.value.total_cmp(&b.value));
+        if may_solve {
+            output.restore(&choices[0].weights);
+            if self.solve(output, ending.memory, MOST_STEPS)? {
+                let solution = self.choice(output, ending.held_out)?;
+                if solution.value <= choices[0].value && output.is_finite() {
+                    choices.insert(0, solution);
+                }
+            }
+        }
+        // Of equals the first, whose F is least.
+        let chosen = choices.into_iter().min_by(|a, b| a.held_out.total_cmp(&b.held_out));
+        if let Some(chosen) = chosen {
+            output.restore(&chosen.weights);
+        }
+        Ok(())
+    }
+
+    /// Turns the layer into the constant where its gain on that is one of chance and its score, the share of
+    /// right answers, is less; then returns the new loss and score.
+    fn replace_guesses(
+        &self,
+        output: &mut Layer<T>,
+        constant: &Constant,
+        (loss, score): (f64, f64),
+    ) -> Result<Option<(f64, f64)>> {
+        let gain = constant.loss - loss;
+        if gain >= MOST_BY_CHANCE * constant.loss {
+            return Ok(None);
+        }
+        let n_inputs = output.weights.nrows() - 1;
+        if gain >= 2.0 * self.gain_by_chance(constant, n_inputs) {
+            return Ok(None);
+        }
+        let trained = output.weights.clone();
+        self.make_constant(output, constant)?;
+        let means = self.means(output);
+        if means.1 <= score {
+            output.restore(&trained);
+            return Ok(None);
+        }
+        Ok(Some(means))
+    }
+
+    /// q‖g‖²/(2Bn); see above.
+    fn gain_by_chance(&self, constant: &Constant, n_inputs: usize) -> f64 {
+        let mut logits: Vec<T> = Vec::with_capacity(constant.logits.len());
+        let (mut squares, mut total, mut n) = (0.0, 0.0, 0.0);
+        for row in 0..self.data.inputs.nrows() {
+            let weight = self.weight(row);
+            if weight == 0.0 {
+                continue;
+            }
+            logits.clear();
+            logits.extend(constant.logits.iter().map(|&logit| T::of(logit)));
+            self.loss.value_and_gradient(self.data.targets, row, &mut logits);
+            squares += weight * logits.iter().map(|g| g.f64().powi(2)).sum::<f64>();
+            total += weight;
+            n += 1.0;
+        }
+        n_inputs as f64 * (squares / total) / (2.0 * self.loss.curvature_bound().f64() * n)
     }
 
     fn weight(&self, row: usize) -> f64 {

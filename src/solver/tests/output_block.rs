@@ -37,6 +37,16 @@ impl Setup<f64> {
         })
     }
 
+    /// Loss and score of the network on its data.
+    fn means(&mut self) -> (f64, f64) {
+        let options = self.options.clone();
+        self.run(|layers, data| {
+            let rows: Vec<usize> = (0..data.inputs.nrows()).collect();
+            let totals = Batch::new(layers, &options).evaluate(layers, data, &rows);
+            (totals.mean_loss(), totals.mean_score())
+        })
+    }
+
     fn output(&self) -> Array2<f64> {
         self.layers.last().unwrap().weights.clone()
     }
@@ -176,4 +186,52 @@ fn held_out_data_choose() {
         let constant = setup.layers[1].weights.slice(s![..25, ..]).iter().all(|w| *w == 0.0);
         assert_eq!(constant, !same);
     }
+}
+
+/// What is below the constant by no more than chance is not right less often than it; what gains more is
+/// left alone, and so are regressions and runs that were cut short.
+#[test]
+fn guesses_become_the_constant() {
+    const UNITS: usize = 4;
+    let tanh = |spec: &mut Spec| spec.activations = vec![ActivationKind::Tanh];
+    // Loss and score of the start, at the end, and of the constant; whether the start was left alone.
+    let run = |loss, n: usize, seed: u64, status| {
+        let mut setup = setup(loss, n, &[UNITS], tanh);
+        setup.weights = None;
+        let classes = &mut setup.labels.classes;
+        let chosen = normal::<f64>(n, 1, seed);
+        classes.iter_mut().zip(&chosen).for_each(|(class, &v)| *class = u32::from(v > 0.1));
+        let random = normal::<f64>(UNITS + 1, setup.layers[1].weights.ncols(), seed + 1) * 0.1;
+        setup.layers[1].weights.assign(&random);
+        let mut constant = Setup { labels: setup.labels.clone(), ..self::setup(loss, n, &[UNITS], tanh) };
+        constant.weights = None;
+        constant.layers[1].weights *= 30.0;
+        constant.end(None, Status::Interrupted, |_| ());
+        let start = setup.means();
+        setup.end(None, status, |_| ());
+        let kept = setup.output() == random;
+        (start, setup.means(), constant.means(), kept)
+    };
+    let mut replaced = 0;
+    for loss in [LossKind::LOGISTIC, LossKind::SOFTMAX] {
+        for n in [30, 100] {
+            for seed in 0..200 {
+                let (start, end, constant, kept) = run(loss, n, 3 * seed, Status::MaxIter);
+                // Where two classes are about even, whatever the number of outputs.
+                let chance = (UNITS as f64 / n as f64).min(0.03 * constant.0);
+                let gain = |means: (f64, f64)| constant.0 - means.0;
+                let fails = |means| gain(means) < 0.8 * chance && means.1 < constant.1;
+                assert!(!fails(end), "{loss:?}, {n}, {seed}: {end:?}, constant {constant:?}");
+                if gain(start) > 1.05 * chance || gain(start) > 0.01 && start.1 >= constant.1 {
+                    assert!(kept, "{loss:?}, {n}, {seed}: {start:?}, constant {constant:?}");
+                }
+                let could_stay = gain(start) > 0.001 * constant.0;
+                replaced += usize::from(fails(start) && could_stay && end == constant);
+                if could_stay {
+                    assert!(run(loss, n, 3 * seed, Status::Callback).3, "{loss:?}, {n}, {seed}");
+                }
+            }
+        }
+    }
+    assert!(replaced > 5, "{replaced}");
 }
