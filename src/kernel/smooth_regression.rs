@@ -31,6 +31,9 @@ const QUASI_NEWTON: usize = 40;
 const CONJUGATE: usize = 250;
 /// Rows of one task: fixed, so that the bits do not depend on the threads.
 const ROWS: usize = 256;
+/// Rows of one part of a gradient, and parts at a time.
+const PART_ROWS: usize = 2048;
+const PARTS: usize = 32;
 /// Trials of one line search.
 const TRIALS: usize = 40;
 
@@ -422,11 +425,32 @@ impl<'p, 'a, T: Real> Point<'p, 'a, T> {
 
     /// Xᵀ(s_i ∇ℓ_i), with the intercept's entries, + αW.
     fn gradient_from(&self, slopes: &Array2<T>, alpha: f64, w: &Array2<f64>) -> Array2<f64> {
-        let (d, k) = (self.problem.x.ncols(), slopes.ncols());
-        let mut coef = Array2::zeros((d, k));
-        product(T::one(), self.problem.x.t(), slopes.view(), T::zero(), coef.view_mut(), Threads::All);
+        let (x, k) = (self.problem.x, slopes.ncols());
+        let d = x.ncols();
         let mut gradient = w * alpha;
-        gradient.slice_mut(s![..d, ..]).zip_mut_with(&coef, |to, from| *to += from.f64());
+        let mut coef = gradient.slice_mut(s![..d, ..]);
+        let mut add = |part: &Array2<T>| coef.zip_mut_with(part, |to, from| *to += from.f64());
+        // A sum over all samples of so few numbers gives threads too little to share.
+        for rows in (0..x.nrows()).step_by(PARTS * PART_ROWS) {
+            let rows = s![rows..(rows + PARTS * PART_ROWS).min(x.nrows()), ..];
+            let parts: Vec<Array2<T>> = x
+                .slice(rows)
+                .axis_chunks_iter(Axis(0), PART_ROWS)
+                .into_par_iter()
+                .zip(slopes.slice(rows).axis_chunks_iter(Axis(0), PART_ROWS))
+                .map(|(x, slopes)| {
+                    let mut part = Array2::zeros((d, k));
+                    // What is read by columns must lie in a cache.
+                    for (x, slopes) in
+                        x.axis_chunks_iter(Axis(0), ROWS).zip(slopes.axis_chunks_iter(Axis(0), ROWS))
+                    {
+                        product(T::one(), x.t(), slopes, T::one(), part.view_mut(), Threads::One);
+                    }
+                    part
+                })
+                .collect();
+            parts.iter().for_each(&mut add);
+        }
         if self.problem.fit_intercept {
             gradient.row_mut(d).assign(&slopes.mapv(T::f64).sum_axis(Axis(0)));
         }

@@ -38,15 +38,16 @@ pub(super) struct Covariance<'a, T, C> {
 }
 
 impl<'a, T: Real, C: Real> Covariance<'a, T, C> {
-    /// Ten rows a feature, at least 4,096; sorted, so that X is read in order.
+    /// Ten rows a feature where G is inverted, half of them for its leading directions, at least 4,096;
+    /// sorted, so that X is read in order. `all` directions are wanted, or the leading ones.
     pub fn estimate(
         problem: &Problem<'_, T>,
         standard: Standard<'a, T>,
-        form: bool,
+        all: bool,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Self {
         let d = problem.n_features();
-        let size = (10 * d).clamp(4096, 32_768);
+        let size = (d * if all { 10 } else { 5 }).clamp(4096, 32_768);
         let mut rows = problem.counting_rows();
         if size < rows.len() {
             rows = index::sample(rng, rows.len(), size).into_iter().map(|i| rows[i]).collect();
@@ -61,7 +62,7 @@ impl<'a, T: Real, C: Real> Covariance<'a, T, C> {
         let precision = PhantomData;
         let mut covariance =
             Self { standard, rows, root_weights, total, trace: 0.0, gram: None, rank, precision };
-        if form || d <= GRAM_MAX {
+        if all || d <= GRAM_MAX {
             let gram = covariance.form();
             covariance.trace = gram.diag().sum();
             covariance.gram = Some(gram);

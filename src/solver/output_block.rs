@@ -39,7 +39,7 @@ use crate::linalg::{Threads, add_upper_gram, mirror, product};
 use crate::loss::Loss;
 use crate::real::Real;
 use crate::spec::{Options, Solver};
-use ndarray::{Array1, Array2, Axis, s};
+use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
 /// Samples of one task.
@@ -167,19 +167,34 @@ impl<T: Real> OutputBlock<'_, '_, '_, T> {
 
     /// Inputs of the output layer for some samples, with trailing ones, `(rows, n_inputs + 1)`.
     fn inputs(&self, rows: &[usize]) -> Array2<T> {
+        let width = self.hidden.last().map_or(self.data.inputs.ncols(), |layer| layer.weights.ncols() + 1);
+        let mut inputs = Array2::zeros((rows.len(), width));
+        self.write_inputs(rows, inputs.view_mut());
+        inputs
+    }
+
+    /// [`OutputBlock::inputs`] into an array in row order.
+    fn write_inputs(&self, rows: &[usize], mut target: ArrayViewMut2<'_, T>) {
         let mut inputs = self.data.inputs.select(Axis(0), rows);
-        for (layer, tie) in self.hidden.iter().zip(self.ties) {
+        for (l, (layer, tie)) in self.hidden.iter().zip(self.ties).enumerate() {
             let units = layer.weights.ncols();
             let mut z = Array2::zeros((rows.len(), units));
             product(T::one(), inputs.view(), layer.weights.view(), T::zero(), z.view_mut(), Threads::One);
-            inputs = Array2::ones((rows.len(), units + 1));
-            for (z, mut x) in z.rows().into_iter().zip(inputs.rows_mut()) {
-                if let (Some(z), Some(x)) = (z.as_slice(), x.as_slice_mut()) {
-                    tie.apply(z, &mut x[..units]);
+            let lift = |mut x: ArrayViewMut2<'_, T>| {
+                for (z, mut x) in z.rows().into_iter().zip(x.rows_mut()) {
+                    if let (Some(z), Some(x)) = (z.as_slice(), x.as_slice_mut()) {
+                        tie.apply(z, &mut x[..units]);
+                        x[units] = T::one();
+                    }
                 }
+            };
+            if l + 1 == self.hidden.len() {
+                return lift(target);
             }
+            inputs = Array2::zeros((rows.len(), units + 1));
+            lift(inputs.view_mut());
         }
-        inputs
+        target.assign(&inputs);
     }
 
     /// Loss and score over all samples.
@@ -351,7 +366,7 @@ impl<'s, 'b, 'a, 't, T: Real> Samples<'s, 'b, 'a, 't, T> {
             .axis_chunks_iter_mut(Axis(0), ROWS)
             .into_par_iter()
             .zip(rows.par_chunks(ROWS))
-            .for_each(|(mut inputs, rows)| inputs.assign(&block.inputs(rows)));
+            .for_each(|(inputs, rows)| block.write_inputs(rows, inputs));
         let total: f64 = rows.iter().map(|&row| block.weight(row)).sum();
         let weights = rows.iter().map(|&row| T::of(block.weight(row) / total)).collect();
         Self { block, rows, inputs, weights }
