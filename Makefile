@@ -35,6 +35,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 # What the tests of a package take: no PyTorch, no pictures, a minute.
 QUICK_NEEDS := pytest hypothesis pandas
 QUICK_TESTS := $(patsubst %,tests/test_%.py,classifier regressor sklearn_checks)
+# Cargo would ask for its threads the make that runs it, whose pipes it has not got.
+alone = env -u MAKEFLAGS -u MFLAGS
 apart = env -u PYTHONPATH -u LD_LIBRARY_PATH
 
 .PHONY: demo test docs bench wheel setup lint test-rust test-python test-wheel test-sdist \
@@ -43,10 +45,11 @@ apart = env -u PYTHONPATH -u LD_LIBRARY_PATH
 demo: $(STAMPS)/build
 	$(BIN)/python benchmarks/demo.py --figure docs/figures/demo.png
 
-# While packages are fetched the processors are free for Rust.
+# While packages are fetched the processors are free for Rust; much of a lint is on one.
 test:
 	$(MAKE) --jobs 2 $(STAMPS)/packages test-rust
-	$(MAKE) lint test-python test-wheel
+	$(MAKE) --jobs 2 lint $(STAMPS)/build
+	$(MAKE) test-python test-wheel
 
 docs: $(STAMPS)/build
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -73,13 +76,13 @@ setup: $(STAMPS)/build
 lint: $(STAMPS)/packages
 	cargo fmt --check
 	cargo fmt --check --manifest-path benchmarks/micro/Cargo.toml
-	cargo clippy --locked --all-targets --quiet -- -D warnings
-	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --features python --quiet -- -D warnings
+	$(alone) cargo clippy --locked --all-targets --quiet -- -D warnings
+	$(alone) PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --features python --quiet -- -D warnings
 	$(BIN)/ruff format --check --quiet python tests benchmarks notebooks docs tools
 	$(BIN)/ruff check --quiet python tests benchmarks notebooks docs tools
 
 test-rust: $(STAMPS)/system
-	env -u MAKEFLAGS -u MFLAGS cargo test --locked --quiet
+	$(alone) cargo test --locked --quiet
 
 # As many workers as processors. OpenMP and BLAS of each keep to one thread; tests/conftest.py
 # then lifts the cap from liftnet's own.
@@ -123,7 +126,7 @@ $(STAMPS)/packages: $(STAMPS)/system pyproject.toml tools/requirements.py
 	touch $@
 
 $(STAMPS)/build: $(STAMPS)/packages $(RUST_SOURCES)
-	$(BIN)/maturin develop --release --locked --quiet
+	$(alone) $(BIN)/maturin develop --release --locked --quiet
 	touch $@
 
 clean:
