@@ -27,7 +27,7 @@ PACKAGE := pyproject.toml README.md LICENSE $(shell find python -name '*.py*' -n
 
 RESULTS := benchmarks/results$(if $(QUICK),/quick)
 PAGE := $(if $(QUICK),$(RESULTS),docs)/benchmarks.md
-measure = $(BIN)/python benchmarks/$(1).py $(if $(QUICK),--quick) --json $(RESULTS)/$(1).json
+measure = $(BIN)/python benchmarks/$(1).py $(if $(QUICK),--quick) --json $(RESULTS)/$(or $(2),$(1)).json
 figure = --figure $(dir $(PAGE))figures/$(1).png
 
 export PYTHONDONTWRITEBYTECODE := 1
@@ -64,7 +64,8 @@ bench: $(STAMPS)/build
 	$(call measure,memory)
 	$(call measure,stability)
 	$(call measure,grid_search)
-	-$(call measure,time_to_accuracy) --hidden 300 512,512 1024,1024 --pca $(call figure,time_to_accuracy)
+	-$(call measure,time_to_accuracy) --pca $(call figure,time_to_accuracy)
+	-$(call measure,time_to_accuracy,larger_networks) --hidden 512,512 1024,1024 $(call figure,larger_networks)
 	-$(call measure,block_descent)
 	-$(call measure,robustness)
 	-$(call measure,regularisation)

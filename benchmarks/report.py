@@ -101,7 +101,7 @@ def write_page(results, folder, kept=None) -> str:
 def write_section(name, result, folder) -> str:
     """Return one benchmark's heading, machine, tables and picture."""
     title, render = SECTIONS[name]
-    origin = f"`benchmarks/{name}.py`"
+    origin = f"`benchmarks/{SCRIPTS.get(name, name)}.py`"
     if result["arguments"].get("quick"):
         origin += ", **a reduced run** (`--quick`)"
     if "load" in result["machine"]:
@@ -431,7 +431,9 @@ def render_regularisation(result) -> str:
         problems.setdefault((row["data"], sizes, row["rows"]), []).append(row)
     parts = []
     for (data, sizes, rows), group in problems.items():
-        title = f"{data}, {rows:,} rows, hidden {sizes}"
+        seeds = group[0]["seeds"]
+        fits = f"{seeds} seeds" if seeds > 1 else "1 seed"
+        title = f"{data}, {rows:,} rows, hidden {sizes}, {fits}"
         lines = []
         for row in group:
             choice = [f"{name}={value:g}" for name, value in row["choice"].items()]
@@ -463,6 +465,7 @@ def render_kernels(result) -> str:
 SECTIONS: dict[str, tuple[str, Callable[[dict], str]]] = {
     "tables": ("Small and middle tables", render_tables),
     "time_to_accuracy": ("Time to an accuracy", render_time_to_accuracy),
+    "larger_networks": ("Larger networks", render_time_to_accuracy),
     "block_descent": ("Published block descent", render_block_descent),
     "initialisation": ("Lifted weights as a start", render_initialisation),
     "robustness": ("Noise on the inputs", render_robustness),
@@ -475,6 +478,8 @@ SECTIONS: dict[str, tuple[str, Callable[[dict], str]]] = {
     "memory": ("Memory of a fit", render_memory),
     "stability": ("Stability", render_stability),
 }
+# Of the results that are not called after their script.
+SCRIPTS = {"larger_networks": "time_to_accuracy"}
 
 
 if __name__ == "__main__":

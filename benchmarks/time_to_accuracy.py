@@ -79,21 +79,23 @@ def main() -> int:
     machine = peers.print_machine(args.threads)
     if not peers.has_torch():
         print("\nPyTorch is not installed: its two methods are left out.")
-    results = {}
+    splits = {}
     for name in args.data:
         try:
-            split = peers.load_images(name, args.rows)
+            splits[name] = peers.load_images(name, args.rows)
         except OSError as error:
             print(f"\n{TITLES[name]} skipped, it is not on this machine: {error}")
-            continue
-        for hidden in args.hidden:
+    if not splits:
+        print("\nNo data set was found, nothing was measured.", file=sys.stderr)
+        return 1
+    results = {}
+    for hidden in args.hidden:
+        for name, split in splits.items():
             key = f"{name} {'-'.join(map(str, hidden))}"
             results[key] = measure_data_set(name, split, hidden, args)
             print_summary(results[key])
-    if not results:
-        print("\nNo data set was found, nothing was measured.", file=sys.stderr)
-        return 1
-    peers.write_json(args.json, machine, args, data=results)
+            # A run of an hour that is cut short keeps what it has.
+            peers.write_json(args.json, machine, args, data=results)
     if args.figure:
         draw_figure(results, args.figure)
     return 0
@@ -353,7 +355,9 @@ def draw_figure(results, path) -> None:
     from matplotlib import ticker
 
     # A row of networks for each data set, where there are several.
-    rows = len({name.split()[0] for name in results})
+    names = list(dict.fromkeys(key.split()[0] for key in results))
+    ordered = sorted(results, key=lambda key: names.index(key.split()[0]))
+    rows = len(names)
     columns = len(results) // rows
     if columns == 1:
         rows, columns = 1, len(results)
@@ -361,7 +365,8 @@ def draw_figure(results, path) -> None:
     figure, panels = plt.subplots(
         rows, columns, figsize=size, squeeze=False, layout="constrained"
     )
-    for panel, result in zip(panels.flat, results.values(), strict=True):
+    for panel, key in zip(panels.flat, ordered, strict=True):
+        result = results[key]
         for method, points in result["methods"].items():
             seconds = [point["seconds"] for point in points]
             percent = [100 * point["accuracy"] for point in points]

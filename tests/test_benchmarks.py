@@ -476,6 +476,37 @@ def test_larger_networks_have_smaller_plans():
     assert given == (5, (2, 4), 4, 1, *wide[4:])
 
 
+def test_a_run_cut_short_keeps_the_networks_it_has(monkeypatch, tmp_path, capsys):
+    path, done = tmp_path / "larger_networks.json", []
+    command = ["x", "--hidden", "5,4", "3", "--json", str(path), "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setattr(peers, "use_threads", lambda threads: None)
+    monkeypatch.setattr(peers, "load_images", lambda name, rows: name)
+
+    def measure(name, split, hidden, args):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append((name, hidden))
+        plan = time_to_accuracy.make_plan(hidden)._asdict() | {"components": None}
+        result = {"title": f"{name}, {hidden}", "mark": 0.5, "budgets": [1]}
+        return result | {"plan": plan, "methods": {}, "time_to_mark": {}}
+
+    monkeypatch.setattr(time_to_accuracy, "measure_data_set", measure)
+    monkeypatch.setattr(time_to_accuracy, "print_summary", lambda result: None)
+    with pytest.raises(KeyboardInterrupt):
+        time_to_accuracy.main()
+    expected = [("mnist", (5, 4)), ("fashion_mnist", (5, 4)), ("mnist", (3,))]
+    assert done == expected
+    results = report.read_results(tmp_path)
+    assert list(results["larger_networks"]["data"]) == [
+        "mnist 5-4",
+        "fashion_mnist 5-4",
+        "mnist 3",
+    ]
+    page = report.write_page(results, tmp_path)
+    assert "## Larger networks\n\n`benchmarks/time_to_accuracy.py`; load" in page
+
+
 def test_units_are_read_from_the_command_line():
     assert time_to_accuracy.read_sizes("512,256") == (512, 256)
     for text in ("", "0", "300,", "-3", "a", "3.5"):
@@ -582,8 +613,15 @@ def test_regularisation_fits_every_choice_and_takes_medians(monkeypatch):
     )
     assert (row["seconds"], row["passes"], row["rows"]) == (1, 90, 2000)
     text = report.render_regularisation({"results": [row, {**row, "choice": {}}]})
-    assert "| noisy labels, 2,000 rows, hidden 9 | passes |" in text
+    assert "| noisy labels, 2,000 rows, hidden 9, 3 seeds | passes |" in text
     assert "| dropout=0.5 | 90 |" in text and "| default | 90 |" in text
+
+
+def test_regularisation_fits_two_layers_with_a_third_of_the_seeds():
+    for seeds, deep in [(1, 1), (3, 1), (9, 3)]:
+        args = SimpleNamespace(seeds=seeds)
+        assert regularisation.count_seeds((300,), args) == seeds
+        assert regularisation.count_seeds((512, 512), args) == deep
 
 
 def test_regularisation_knows_the_default_number_of_passes():
