@@ -7,6 +7,12 @@ import pytest
 import sklearn.datasets
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array, random_array
+from sklearn.metrics import (
+    log_loss,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+)
 from sklearn.model_selection import train_test_split
 
 import liftnet
@@ -282,6 +288,172 @@ def test_labels_that_come_later(iris):
     for _ in range(30):
         clf.partial_fit(X[order], names[y[order]])
     assert clf.score(X, names[y]) > 0.95
+
+
+# Watching it
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Rows whose labels are wrong in the second half: the best is in between."""
+    X, y = sklearn.datasets.make_classification(
+        900, 10, n_informative=6, random_state=0
+    )
+    wrong = np.arange(600) >= 320
+    return X[:600], np.where(wrong, 1 - y[:600], y[:600]), X[600:], y[600:]
+
+
+def smoothed_loss(clf, X, y):
+    """Minus the cross-entropy of labels smoothed by a tenth."""
+    proba = clf.predict_proba(X)
+    hot = 0.9 * np.eye(2)[y] + 0.05
+    return -(-hot * np.log(proba)).sum(axis=1).mean()
+
+
+@pytest.mark.parametrize(
+    ("scoring", "score"),
+    [
+        (None, lambda clf, X, y: clf.score(X, y)),
+        ("neg_log_loss", lambda clf, X, y: -log_loss(y, clf.predict_proba(X))),
+        ("loss", smoothed_loss),
+    ],
+)
+def test_early_stopping_keeps_the_best_chunk(noisy, scoring, score):
+    X, y, X_val, y_val = noisy
+    params = {"hidden_layer_sizes": 12, "random_state": 0, "label_smoothing": 0.1}
+    params |= {"scoring": scoring, "n_iter_no_change": 3, "tol": 1e-3}
+    plain = LiftedMLPClassifier(**params)
+    early = LiftedMLPClassifier(**params, early_stopping=True)
+    val = {"X_val": X_val, "y_val": y_val}
+    scores, states, mark, stale, ended = [], [], -np.inf, 0, []
+    for part in chunks(X, y, size=40):
+        plain.partial_fit(*part, classes=[0, 1])
+        early.partial_fit(*part, classes=[0, 1], **val)
+        scores.append(score(plain, X_val, y_val))
+        states.append(weights(plain))
+        stale = 0 if scores[-1] > mark + 1e-3 else stale + 1
+        mark = scores[-1] if stale == 0 else mark
+        ended.append("converged" if stale >= 3 else "partial_fit")
+        best = len(scores) - 1 - int(np.argmax(scores[::-1]))
+        assert_array_equal(weights(early), states[best])
+        assert early.status_ == ended[-1]
+    assert best < len(scores) - 1 and "converged" in ended and ended[0] != ended[-1]
+    assert_allclose(early.validation_scores_, scores, rtol=1e-6)
+    assert early.history_["validation_score"] == early.validation_scores_
+    assert early.best_validation_score_ == max(early.validation_scores_)
+    assert early.best_loss_ is None and early.loss_curve_ == plain.loss_curve_
+
+
+def test_watching_a_stream_changes_nothing(noisy):
+    X, y, X_val, y_val = noisy
+    plain, watched = (LiftedMLPClassifier(9, random_state=0) for _ in range(2))
+    weight = np.linspace(0, 1, len(y_val))
+    for part in chunks(X, y, size=200):
+        plain.partial_fit(*part, classes=[0, 1])
+        watched.partial_fit(
+            *part,
+            classes=[0, 1],
+            X_val=csr_array(X_val),
+            y_val=y_val,
+            sample_weight_val=weight,
+        )
+        assert_array_equal(weights(watched), weights(plain))
+        expected = plain.score(X_val, y_val, weight)
+        assert watched.validation_scores_[-1] == pytest.approx(expected)
+    assert plain.validation_scores_ is None and len(watched.validation_scores_) == 3
+    # A chunk more that is not watched.
+    watched.partial_fit(X, y)
+    assert len(watched.validation_scores_) == 3 and watched.n_iter_ == 4
+    assert "validation_score" not in watched.history_
+
+
+def test_early_stopping_of_a_stream_outlives_a_pickle(noisy):
+    X, y, X_val, y_val = noisy
+    val = {"classes": [0, 1], "X_val": X_val, "y_val": y_val}
+    clf = LiftedMLPClassifier(9, random_state=0, early_stopping=True)
+    whole = LiftedMLPClassifier(9, random_state=0, early_stopping=True)
+    for part in chunks(X, y, size=100):
+        clf = pickle.loads(pickle.dumps(clf)).partial_fit(*part, **val)
+        whole.partial_fit(*part, **val)
+    assert_array_equal(weights(clf), weights(whole))
+    assert clf.validation_scores_ == whole.validation_scores_
+
+
+def expected_loss(loss, y, prediction):
+    """Loss of targets in units of their spread, by other means."""
+    distance = np.abs(y - np.median(y))
+    if loss == "squared_error":
+        return mean_squared_error(y, prediction) / (2 * y.var())
+    if loss == "absolute_error":
+        return mean_absolute_error(y, prediction) / (1.4826 * np.median(distance))
+    if loss == "poisson":
+        return (prediction - y * np.log(prediction)).mean() / y.mean()
+    epsilon = 1.35 if loss == "huber" else 0.5
+    r = np.abs(y - prediction) / (1.4826 * np.median(distance))
+    return np.where(r < epsilon, r**2 / 2, epsilon * (r - epsilon / 2)).mean()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["squared_error", "absolute_error", "huber", "huber(epsilon=0.5)", "poisson"],
+)
+@pytest.mark.parametrize("scoring", [None, "loss", "r2"])
+def test_early_stopping_of_numbers(friedman, loss, scoring):
+    X, X_val, y, y_val = friedman
+    reg = LiftedMLPRegressor(9, loss=loss, scoring=scoring, early_stopping=True)
+    reg.set_params(random_state=0)
+    scores = []
+    for part in chunks(X[:600], y[:600], size=100):
+        reg.partial_fit(*part, X_val=X_val, y_val=y_val)
+        now = reg.predict(X_val)
+        one = (
+            r2_score(y_val, now)
+            if scoring == "r2"
+            else -expected_loss(loss, y_val, now)
+        )
+        scores.append(one)
+        # The estimator is at the best of them.
+        assert max(reg.validation_scores_) == pytest.approx(one, rel=1e-6)
+    assert len(reg.validation_scores_) == 6 and scores == sorted(scores)
+
+
+def test_several_outputs_are_scored_together(friedman):
+    X, X_val, y, y_val = friedman
+    reg = LiftedMLPRegressor(9, random_state=0)
+    reg.partial_fit(
+        X, np.c_[y, -1e3 * y], X_val=X_val, y_val=np.c_[y_val, -1e3 * y_val]
+    )
+    first, second = reg.predict(X_val).T
+    expected = expected_loss("squared_error", y_val, first)
+    expected += expected_loss("squared_error", -1e3 * y_val, second)
+    assert reg.validation_scores_ == [pytest.approx(-expected)]
+
+
+def test_bad_validation_data_of_a_chunk(noisy):
+    X, y, X_val, y_val = noisy
+
+    def broken(estimator, X, y):
+        raise KeyError("broken")
+
+    clf = LiftedMLPClassifier(9, random_state=0, early_stopping=True)
+    with pytest.raises(ValueError, match="early_stopping=True needs X_val and y_val"):
+        clf.partial_fit(X, y, classes=[0, 1])
+    assert not hasattr(clf, "coefs_")
+    clf.partial_fit(X, y, classes=[0, 1], X_val=X_val, y_val=y_val)
+    before = pickle.dumps(vars(clf))
+    for wrong, message in [
+        ({"X_val": X_val}, "X_val and y_val must be given together, but y_val is None"),
+        ({"X_val": X_val[:, :3], "y_val": y_val}, "X_val: X has 3 features"),
+        ({"X_val": X_val, "y_val": y_val + 1}, r"y_val has classes .*: \[2\]"),
+        ({"X_val": X_val, "y_val": y_val[:-1]}, "inconsistent numbers of samples"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            clf.partial_fit(X, y, **wrong)
+    clf.scoring = broken
+    with pytest.raises(KeyError, match="broken"):
+        clf.partial_fit(X, y, X_val=X_val, y_val=y_val)
+    clf.scoring = None
+    assert pickle.dumps(vars(clf)) == before
 
 
 # What is refused

@@ -125,9 +125,11 @@ def test_requests_of_partial_fit(iris):
     X, y = iris
     clf = quick().set_partial_fit_request(classes=True, sample_weight=True)
     request = clf.get_metadata_routing().partial_fit.requests
-    assert request == {"classes": True, "sample_weight": True}
+    validation = dict.fromkeys(("X_val", "sample_weight_val", "y_val"))
+    assert request == {"classes": True, "sample_weight": True} | validation
     reg = LiftedMLPRegressor().set_partial_fit_request(sample_weight=True)
-    assert reg.get_metadata_routing().partial_fit.requests == {"sample_weight": True}
+    request = reg.get_metadata_routing().partial_fit.requests
+    assert request == {"sample_weight": True} | validation
     # As meta-estimators ask for it.
     sklearn.base.BaseEstimator.get_metadata_routing(LogisticRegression())
     clf.partial_fit(X, y, classes=[0, 1, 2], sample_weight=np.ones(len(y)))

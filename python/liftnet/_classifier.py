@@ -282,7 +282,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
     status_ : str
         Why training ended: "max_iter", "converged" (no improvement, or an optimum),
         "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it);
-        "partial_fit" after a chunk.
+        "partial_fit" after a chunk, "converged" where early stopping needs no more.
     n_components_ : int
         Directions of the inputs in which the first layer was trained.
     n_features_in_ : int
@@ -539,7 +539,17 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
 
     @available_if(_stream.is_available)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X,
+        y,
+        classes=None,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Learn from a chunk of data, in one pass, and go on from there with the next.
 
         Between calls the estimator keeps the moments of all inputs so far, by
@@ -551,14 +561,17 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         weights of that, and before any from ``init`` or random weights; a later
         :meth:`fit` starts anew.
 
-        ``alpha`` is divided by the number of samples so far. ``max_iter``,
-        ``early_stopping``, ``max_time``, ``diagnostics`` and ``verbose`` are not used.
+        ``alpha`` is divided by the number of samples so far. With
+        ``early_stopping=True`` every call is scored on the same ``X_val``; the weights
+        are those of the best call so far, and ``status_`` is "converged" once
+        ``n_iter_no_change`` calls in a row did not better the score by ``tol``: no more
+        chunks are needed then. ``max_iter``, ``validation_fraction``, ``max_time``,
+        ``diagnostics`` and ``verbose`` are not used.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs of the chunk, which is made dense; later ones are taken in the
-            precision of the first.
+            Inputs of the chunk; later ones are taken in the precision of the first.
         y : array-like of shape (n_samples,)
             Class labels.
         classes : array-like of shape (n_classes,), default=None
@@ -566,6 +579,14 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             a :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, 0 or more, relative to each other within the chunk.
+        X_val : {array-like, sparse matrix}, default=None
+            Validation data that the network is scored on after the chunk (see
+            ``scoring``; a loss with ``label_smoothing``); required with
+            ``early_stopping=True``.
+        y_val : array-like, default=None
+            Their targets, as ``y`` is; required with ``X_val``.
+        sample_weight_val : array-like, default=None
+            Their weights in the score.
 
         Returns
         -------
@@ -578,10 +599,11 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
             ``classes_``, or another architecture than that of the call before. The
             estimator is then as it was before.
         """
+        given = _validation.together(X_val, y_val, sample_weight_val)
         _refuse_mixed_labels(y)
-        return self._or_restore(self._partial_fit, X, y, classes, sample_weight)
+        return self._or_restore(self._partial_fit, X, y, classes, sample_weight, given)
 
-    def _partial_fit(self, X, y, classes, sample_weight):
+    def _partial_fit(self, X, y, classes, sample_weight, given):
         first = not hasattr(self, "coefs_")
         if not first and self._is_multilabel():
             raise ValueError(
@@ -612,6 +634,7 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
                 "partial_fit cannot balance classes whose numbers it does not know; "
                 "class_weight must be None or a dict, got 'balanced'"
             )
+        validation = _stream.validation_set(self, given, None, X.dtype)
         X, target, sample_weight, _ = self._drop_weightless(X, target, sample_weight)
         if self.class_weight is not None:
             weights = _labels.weigh_known_classes(
@@ -622,11 +645,27 @@ class LiftedMLPClassifier(ClassifierMixin, LiftedMLPBase):
         start = None
         if not hasattr(self, "_stream"):
             start = self._previous(X) or self._given(X, n_outputs, loss, self.classes_)
-        _stream.train_chunk(
-            self, X, target, n_outputs, self._smoothed(loss), sample_weight, start
-        )
         self.out_activation_ = loss
+        _stream.train_chunk(
+            self,
+            X,
+            target,
+            n_outputs,
+            self._smoothed(loss),
+            sample_weight,
+            start,
+            validation,
+        )
         return self
+
+    def _losses(self, X, y):
+        """Loss of each sample, on smoothed labels where these are."""
+        log_proba = self.predict_log_proba(X).astype(np.float64)
+        own = log_proba[np.arange(len(y)), np.searchsorted(self.classes_, y)]
+        share = self.label_smoothing
+        # 0 times the logarithm of a vanished probability is no loss.
+        spread = share * log_proba.mean(axis=1) if share else 0.0
+        return -(1 - share) * own - spread
 
     def _targets_for_scorer(self, target):
         return target.astype(np.int64) if target.ndim > 1 else self.classes_[target]

@@ -4,6 +4,7 @@ from numbers import Real
 
 import numpy as np
 from scipy.sparse import issparse
+from scipy.special import huber, xlogy
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
@@ -11,6 +12,10 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 
 from liftnet import _core, _stream, _validation
 from liftnet._base import LiftedMLPBase
+
+# As in the core: the default of Huber's loss, and what makes the median distance of
+# normal targets their standard deviation.
+_HUBER, _MEDIAN_DISTANCE = 1.35, 1.4826
 
 
 class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
@@ -253,7 +258,7 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
     status_ : str
         Why training ended: "max_iter", "converged" (no improvement, or an optimum),
         "max_time", "interrupted" (Ctrl-C) or "callback" (which asked for it);
-        "partial_fit" after a chunk.
+        "partial_fit" after a chunk, "converged" where early stopping needs no more.
     n_components_ : int
         Directions of the inputs in which the first layer was trained.
     n_features_in_ : int
@@ -469,7 +474,16 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
 
     @available_if(_stream.is_available)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Learn from a chunk of data, in one pass, and go on from there with the next.
 
         Between calls the estimator keeps the moments of all inputs and targets so far,
@@ -481,17 +495,29 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         from the weights of that, and before any from ``init`` or random weights; a
         later :meth:`fit` starts anew.
 
-        ``alpha`` is divided by the number of samples so far. ``max_iter``,
-        ``early_stopping``, ``max_time``, ``diagnostics`` and ``verbose`` are not used.
+        ``alpha`` is divided by the number of samples so far. With
+        ``early_stopping=True`` every call is scored on the same ``X_val``; the weights
+        are those of the best call so far, and ``status_`` is "converged" once
+        ``n_iter_no_change`` calls in a row did not better the score by ``tol``: no more
+        chunks are needed then. ``max_iter``, ``validation_fraction``, ``max_time``,
+        ``diagnostics`` and ``verbose`` are not used.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs of the chunk; later ones are taken in the precision of the first.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets, of as many outputs as in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, 0 or more, relative to each other within the chunk.
+        X_val : {array-like, sparse matrix}, default=None
+            Validation data that the network is scored on after the chunk (see
+            ``scoring``; here for targets over the spread of
+            ``y_val``); required with ``early_stopping=True``.
+        y_val : array-like, default=None
+            Their targets, as ``y`` is; required with ``X_val``.
+        sample_weight_val : array-like, default=None
+            Their weights in the score.
 
         Returns
         -------
@@ -503,9 +529,10 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
             For input that :meth:`fit` would refuse, or another architecture
             than that of the call before. The estimator is then as it was before.
         """
-        return self._or_restore(self._partial_fit, X, y, sample_weight)
+        given = _validation.together(X_val, y_val, sample_weight_val)
+        return self._or_restore(self._partial_fit, X, y, sample_weight, given)
 
-    def _partial_fit(self, X, y, sample_weight):
+    def _partial_fit(self, X, y, sample_weight, given):
         out_activation = _core.inverse_link(self.loss)
         first = not hasattr(self, "coefs_")
         types = (np.float64, np.float32) if first else self.coefs_[0].dtype
@@ -523,9 +550,34 @@ class LiftedMLPRegressor(RegressorMixin, MultiOutputMixin, LiftedMLPBase):
         start = None
         if not hasattr(self, "_stream"):
             start = self._previous(X) or self._given(X, n_outputs, out_activation)
-        _stream.train_chunk(self, X, target, n_outputs, self.loss, sample_weight, start)
         self.out_activation_ = out_activation
+        validation = _stream.validation_set(self, given, n_outputs, X.dtype)
+        _stream.train_chunk(
+            self, X, target, n_outputs, self.loss, sample_weight, start, validation
+        )
         return self
+
+    def _losses(self, X, y):
+        """Loss of each sample, targets in units of their own spread."""
+        y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        prediction = self.predict(X).astype(np.float64).reshape(y.shape)
+        kind, _, parameter = self.loss.partition("(")
+        if kind == "poisson":
+            unit = y.mean(axis=0)
+            losses = prediction - xlogy(y, prediction)
+            return (losses / np.where(unit > 0, unit, 1)).sum(axis=1)
+        unit = y.std(axis=0)
+        if kind != "squared_error":
+            unit = _MEDIAN_DISTANCE * np.median(abs(y - np.median(y, axis=0)), axis=0)
+        distance = abs(y - prediction) / np.where(unit > 0, unit, 1)
+        if kind == "squared_error":
+            losses = 0.5 * distance**2
+        elif kind == "huber":
+            value = parameter.rstrip(") ").rpartition("=")[2]
+            losses = huber(float(value or _HUBER), distance)
+        else:
+            losses = distance
+        return losses.sum(axis=1)
 
     def _targets_for_scorer(self, target):
         return target[:, 0] if target.shape[1] == 1 else target

@@ -9,10 +9,11 @@ import warnings
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.sparsefuncs import min_max_axis
 
-from liftnet import _core, _sparse
+from liftnet import _core, _sparse, _validation
 
 # Features up to which their covariances are kept, as in the core.
 _DENSE = 2048
@@ -180,6 +181,28 @@ def _median(values, weight):
     return values[order[np.searchsorted(reached, 0.5 * reached[-1])]]
 
 
+class Watch:
+    """Scores on validation data after each chunk, and the best weights."""
+
+    def __init__(self):
+        self.scores = []
+        self.best, self.weights = -np.inf, None
+        # The score that the next ones have to better, and how many have not.
+        self.mark, self.stale = -np.inf, 0
+
+    def with_score(self, score, weights, tol):
+        """Return the watch after a chunk more; of equal scores the last counts."""
+        new = copy.copy(self)
+        new.scores = [*self.scores, score]
+        if self.weights is None or score >= self.best:
+            new.best, new.weights = score, weights
+        if score > self.mark + tol:
+            new.mark, new.stale = score, 0
+        else:
+            new.stale = self.stale + 1
+        return new
+
+
 class Stream:
     """All that is kept between two calls of ``partial_fit``."""
 
@@ -191,6 +214,7 @@ class Stream:
         self.mapped_weight = 0.0
         self.core = None
         self.losses = []
+        self.watch = Watch()
 
     def with_chunk(self, X, target, sample_weight):
         """Return the stream with a chunk's moments, and whether to fit the map again.
@@ -234,7 +258,34 @@ def is_available(estimator):
     return True
 
 
-def train_chunk(estimator, X, target, n_outputs, loss, sample_weight, start):
+def validation_set(estimator, given, *known):
+    """Return the validation data of a chunk, checked, or None where there are none."""
+    if given is not None:
+        return estimator._validation_set(*given, *known)
+    if estimator.early_stopping:
+        raise ValueError(
+            "partial_fit with early_stopping=True needs X_val and y_val, the same in "
+            "every call, since parts of different chunks do not compare; got neither"
+        )
+    return None
+
+
+def _scorer(estimator, validation):
+    """Return what scores weights as a fit would, a loss in units that stay."""
+    merit = _validation.merit(estimator.scoring)
+    if merit == "loss" or (merit == "score" and is_regressor(estimator)):
+        return _validation.PassScorer(estimator, validation, _minus_loss)
+    return _validation.PassScorer(estimator, validation)
+
+
+def _minus_loss(estimator, X, y, sample_weight=None):
+    """Score by the estimator's own loss."""
+    return -float(np.average(estimator._losses(X, y), weights=sample_weight))
+
+
+def train_chunk(
+    estimator, X, target, n_outputs, loss, sample_weight, start, validation
+):
     """One pass over a chunk; sets the fitted attributes of the estimator."""
     chosen = estimator._activations()
     design = {
@@ -296,28 +347,40 @@ def train_chunk(estimator, X, target, n_outputs, loss, sample_weight, start):
     )
     stream.core = result.state
     stream.losses = [*stream.losses, result.loss]
-    _keep(estimator, stream, result, chosen)
+    weights = result.coefs, result.intercepts, result.activations
+    estimator.n_outputs_ = n_outputs  # which scorers need
+    if validation is not None:
+        score = _scorer(estimator, validation)(weights)
+        stream.watch = stream.watch.with_score(score, weights, estimator.tol)
+        if estimator.early_stopping:
+            weights = stream.watch.weights
+    _keep(estimator, stream, result, weights, chosen)
 
 
-def _keep(estimator, stream, result, chosen):
+def _keep(estimator, stream, result, weights, chosen):
     """Set the fitted attributes."""
+    watch, early = stream.watch, estimator.early_stopping
     estimator._stream = stream
     estimator._chosen_activations = chosen
-    estimator.coefs_ = result.coefs
-    estimator.intercepts_ = result.intercepts
-    estimator.activations_ = result.activations
-    estimator.n_layers_ = len(result.coefs) + 1
-    estimator.n_outputs_ = stream.design["n_outputs"]
+    estimator.coefs_, estimator.intercepts_, estimator.activations_ = weights
+    estimator.n_layers_ = len(estimator.coefs_) + 1
     estimator.n_components_ = result.n_components
     estimator.n_iter_ = getattr(estimator, "n_iter_", 0) + 1
     estimator.loss_ = result.loss
     estimator.loss_curve_ = list(stream.losses)
     estimator.history_ = {"loss": list(stream.losses)}
-    estimator.best_loss_ = min(stream.losses)
+    estimator.best_loss_ = None if early else min(stream.losses)
     estimator.validation_scores_ = estimator.best_validation_score_ = None
-    interrupted = result.status == "interrupted"
-    estimator.status_ = "interrupted" if interrupted else "partial_fit"
-    if interrupted:
+    if watch.scores:
+        estimator.validation_scores_ = list(watch.scores)
+        estimator.best_validation_score_ = max(watch.scores)
+    if len(watch.scores) == len(stream.losses):
+        estimator.history_["validation_score"] = list(watch.scores)
+    estimator.status_ = "partial_fit"
+    if early and watch.stale >= estimator.n_iter_no_change:
+        estimator.status_ = "converged"
+    if result.status == "interrupted":
+        estimator.status_ = "interrupted"
         warnings.warn(
             "Training interrupted by user; the model is the one of that moment.",
             ConvergenceWarning,

@@ -68,10 +68,13 @@ def merit(scoring):
 
 
 class PassScorer:
-    """Scorer of the weights of a pass, in an estimator that has them."""
+    """Scorer of the weights of a pass, in an estimator that has them.
 
-    def __init__(self, estimator, validation):
-        self.scorer = check_scoring(estimator, estimator.scoring)
+    ``scorer`` takes the place of the one that the estimator's scoring names.
+    """
+
+    def __init__(self, estimator, validation, scorer=None):
+        self.scorer = scorer or check_scoring(estimator, estimator.scoring)
         self.estimator = estimator
         self.X, target, weight = validation
         self.y = estimator._targets_for_scorer(target)
